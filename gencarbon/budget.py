@@ -1,0 +1,42 @@
+"""The one owner of mass, in float64.
+
+    mass(t_n) = mass(t_0) + sum_{k<n} sum_cells flux_k area step
+
+Errors are divided by the accumulated net flux, never by the total mass of CO2, which would hide everything.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gencarbon.constants import kgkg_to_ppm, ppm_to_kgkg
+
+
+def co2_mass(co2: np.ndarray, air_mass: np.ndarray) -> np.ndarray:
+    """Mass of CO2, (...) kg, of a dry mole fraction (..., level, lat, lon) ppm in air_mass (..., level, lat, lon) kg."""
+    total = np.einsum("...lyx,...lyx->...", np.asarray(co2, np.float64), np.asarray(air_mass, np.float64))
+    return ppm_to_kgkg(total)
+
+
+def mass_to_ppm(kg: np.ndarray, air_mass: np.ndarray) -> np.ndarray:
+    """The uniform mole fraction, (...) ppm, whose CO2 mass in air_mass (..., level, lat, lon) kg is `kg`."""
+    return kgkg_to_ppm(kg / np.asarray(air_mass, np.float64).sum(axis=(-3, -2, -1)))
+
+
+def accumulated_flux(flux: np.ndarray, area: np.ndarray, step_seconds: float) -> np.ndarray:
+    """CO2 added since the first frame, (time,) kg, of flux (time, lat, lon) kg m-2 s-1, each a mean over [t, t + step).
+
+    The first value is 0; the flux of the last frame acts after it and is not used.
+    """
+    per_step = np.einsum("tyx,yx->t", np.asarray(flux, np.float64), np.asarray(area, np.float64)) * step_seconds
+    return np.concatenate([[0.0], np.cumsum(per_step[:-1])])
+
+
+def budget_error(co2: np.ndarray, air_mass: np.ndarray, flux: np.ndarray, area: np.ndarray, step_seconds: float) -> np.ndarray:
+    """|mass - (initial mass + accumulated flux)| / |accumulated flux|, (..., time); the first frame is 0 by definition.
+
+    co2 (..., time, level, lat, lon) ppm; air_mass (time, level, lat, lon) kg; flux (time, lat, lon) kg m-2 s-1; area (lat, lon) m2.
+    """
+    mass, added = co2_mass(co2, air_mass), accumulated_flux(flux, area, step_seconds)
+    miss = np.abs(mass - mass[..., :1] - added)
+    return np.divide(miss, np.abs(added), out=np.zeros_like(miss), where=np.arange(miss.shape[-1]) > 0)

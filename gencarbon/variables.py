@@ -1,0 +1,82 @@
+"""The variables of gencarbon: names, units, CF names. One table, used by readers, writers and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+DIMS = ("member", "time", "level", "lat", "lon")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One physical field: its CF units, long name and, where CF has one, standard name."""
+
+    name: str
+    units: str
+    long_name: str
+    standard_name: str | None = None
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """The CF attributes of the variable."""
+        attrs = {"units": self.units, "long_name": self.long_name}
+        return attrs if self.standard_name is None else attrs | {"standard_name": self.standard_name}
+
+
+_DRY_CO2 = "mole_fraction_of_carbon_dioxide_in_air"
+
+VARIABLES = {
+    v.name: v
+    for v in (
+        Variable("co2", "1e-6", "dry-air mole fraction of CO2 (ppm)", _DRY_CO2),
+        Variable("co2_background", "1e-6", "dry-air mole fraction of CO2 of the coarse run (ppm)", _DRY_CO2),
+        Variable("co2_mean_network", "1e-6", "dry-air mole fraction of CO2 of the mean network (ppm)", _DRY_CO2),
+        Variable("tracer", "1e-6", "tagged CO2 tracer, reference transport (ppm)"),
+        Variable("tracer_background", "1e-6", "tagged CO2 tracer, coarse transport (ppm)"),
+        Variable("flux", "kg m-2 s-1", "upward surface flux of CO2", "surface_upward_mass_flux_of_carbon_dioxide"),
+        Variable("tracer_flux", "kg m-2 s-1", "upward surface flux of the tagged CO2 tracer"),
+        Variable("u", "m s-1", "eastward wind", "eastward_wind"),
+        Variable("v", "m s-1", "northward wind", "northward_wind"),
+        Variable("surface_pressure", "Pa", "surface pressure of dry air", "surface_air_pressure"),
+        Variable("eastward_air_mass_flux", "kg s-1", "air mass flux through the western face, mean over the step"),
+        Variable("northward_air_mass_flux", "kg s-1", "air mass flux through the southern face, mean over the step"),
+        Variable("air_mass", "kg", "mass of dry air in the cell"),
+        Variable("cell_area", "m2", "area of the cell", "cell_area"),
+        Variable("hybrid_a", "Pa", "hybrid coefficient a at layer interfaces"),
+        Variable("hybrid_b", "1", "hybrid coefficient b at layer interfaces"),
+        Variable("budget_correction", "1e-6", "air-mass-weighted mean moved by the final mass projection (ppm)"),
+        Variable("member", "1", "ensemble member", "realization"),
+    )
+}
+
+_AXES = {
+    "lat": {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"},
+    "lon": {"units": "degrees_east", "standard_name": "longitude", "axis": "X"},
+    "time": {"standard_name": "time", "axis": "T"},
+    "level": {"units": "1", "long_name": "model layer, from the surface up", "axis": "Z", "positive": "up"},
+    "level_interface": {"units": "1", "long_name": "layer interface, from the surface up"},
+}
+
+
+def describe(ds: xr.Dataset) -> xr.Dataset:
+    """A copy of `ds` in which every known variable and axis carries its CF attributes."""
+    ds = ds.copy()
+    for name in list(ds.variables):
+        if name in VARIABLES:
+            ds[name].attrs.update(VARIABLES[name].attrs)
+        if name in _AXES:
+            ds[name].attrs.update(_AXES[name])
+    ds.attrs.setdefault("Conventions", "CF-1.11")
+    return ds
+
+
+def level_coordinates(levels) -> dict[str, tuple[str, np.ndarray]]:
+    """The variables `level`, `hybrid_a` and `hybrid_b` of a `grid.HybridLevels`."""
+    return {
+        "level": ("level", np.arange(1, levels.count + 1)),
+        "hybrid_a": ("level_interface", np.array(levels.a)),
+        "hybrid_b": ("level_interface", np.array(levels.b)),
+    }
