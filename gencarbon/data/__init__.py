@@ -1,0 +1,1 @@
+"""Datasets: readers, checks, stores, the benchmark and the border to normalised tensors."""
