@@ -1,0 +1,103 @@
+"""Training windows: any mixture of tagged tracers, rotated in longitude and mirrored in latitude, as torch tensors.
+
+A sample is a pure function of (seed, index), so that training resumes exactly and worker counts do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gencarbon.data.normalize import clock
+from gencarbon.grid import HybridLevels, LatLonGrid
+
+LEVEL_FIELDS = ("u", "v", "background", "residual", "air_mass")
+MIX_TOTAL = 0.4  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
+
+
+class ClipDataset(Dataset):
+    """Windows of `frames` frames of a benchmark store held in memory. augment=False gives the plain CO2, in order."""
+
+    def __init__(self, store: xr.Dataset, frames: int, length: int, seed: int, augment: bool = True):
+        self.frames, self.length, self.seed, self.augment = frames, length, seed, augment
+        self.grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
+        self.time, self.step_seconds = store["time"].values, float(store.attrs["step_seconds"])
+        load = lambda name: np.asarray(store[name].values, np.float32)  # noqa: E731
+        self.tracer = load("tracer")
+        self.background = load("tracer_background")
+        self.flux, self.u, self.v = load("tracer_flux"), load("u"), load("v")
+        self.surface_pressure = np.asarray(store["surface_pressure"].values)
+        self.in_total = store["in_total"].values
+        self.levels = levels
+        self.size = (self.tracer**2).mean((2, 3, 4)) ** 0.5  # (tracer, time)
+
+    def __len__(self) -> int:
+        return self.length
+
+    @property
+    def starts(self) -> int:
+        """Number of different windows."""
+        return len(self.time) - self.frames
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if not self.augment:
+            start = index * max(1, self.starts // self.length) % self.starts
+            return self.window(start, self.in_total, turn=0, mirror=False)
+        rng = np.random.default_rng([self.seed, index])
+        start = int(rng.integers(self.starts))
+        weights = self.in_total
+        if rng.random() > MIX_TOTAL:
+            weights = rng.normal(size=len(weights)) / (self.size[:, start] + 1e-3)
+        return self.window(start, weights, turn=int(rng.integers(self.grid.shape[1])), mirror=bool(rng.random() < 0.5))
+
+    def window(self, start: int, weights: np.ndarray, turn: int, mirror: bool) -> dict[str, Tensor]:
+        """One window, level fields as (level, time, lat, lon)."""
+        cut = slice(start, start + self.frames)
+        mix = lambda a: np.tensordot(weights.astype(np.float32), a[:, cut], axes=1)  # noqa: E731
+        background = mix(self.background)
+        ps = self.surface_pressure[cut]
+        fields = {
+            "u": self.u[cut],
+            "v": -self.v[cut] if mirror else self.v[cut],
+            "background": background,
+            "residual": mix(self.tracer) - background,
+            "air_mass": self.levels.air_mass(ps, self.grid).astype(np.float32),
+            "flux": mix(self.flux),
+            "surface_pressure": ps.astype(np.float32),
+        }
+        flip = (lambda a: a[..., ::-1, :]) if mirror else (lambda a: a)
+        out = {name: torch.from_numpy(np.roll(flip(a), turn, -1).copy()) for name, a in fields.items()}
+        out = {name: a.movedim(0, 1) if name in LEVEL_FIELDS else a for name, a in out.items()}
+        ticks = clock(self.time[cut], torch.tensor(self.grid.lon))
+        ticks = torch.roll(ticks, turn, -1)
+        ticks[2:] = -ticks[2:] if mirror else ticks[2:]  # the mirror swaps the seasons
+        return out | {"clock": ticks}
+
+    @property
+    def geometry(self) -> dict[str, Tensor]:
+        """What a window needs beside its fields: cell areas and latitudes."""
+        return {"area": torch.tensor(self.grid.area), "lat": torch.tensor(self.grid.lat)}
+
+
+def fit_scales(normalizer, data: ClipDataset, samples: int, progress: Callable[[int], None] = lambda n: None) -> None:
+    """Sets every scale of the normalizer but `remainder_std` from the first `samples` windows of `data`."""
+    sums = {name: 0.0 for name in ("background_std", "residual_std", "u_std", "v_std", "flux_std")}
+    square = lambda x: (x.double() ** 2).mean((1, 2, 3))  # noqa: E731
+    for index in range(samples):
+        w = data[index]
+        batch = {k: v[None] for k, v in w.items()} | data.geometry
+        cond, amplitude = normalizer.encode(batch, data.step_seconds)
+        anomaly, _, _ = (cond["levels"][0].double()).chunk(3)
+        sums["background_std"] += square(anomaly * normalizer.background_std[:, None, None, None])
+        sums["residual_std"] += square(w["residual"] / amplitude[0])
+        sums["u_std"] += square(w["u"])
+        sums["v_std"] += square(w["v"])
+        sums["flux_std"] += (cond["surface"][0, 0].double() * normalizer.flux_std).pow(2).mean()
+        progress(index)
+    for name, total in sums.items():
+        getattr(normalizer, name).copy_((total / samples) ** 0.5)

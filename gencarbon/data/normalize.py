@@ -1,0 +1,86 @@
+"""Physical fields to network tensors and back, with the symmetries of a passive tracer built in.
+
+    f(alpha b + c, alpha F) = alpha f(b, F) + c        for alpha > 0 and any c
+
+holds because b is centred on its air-mass-weighted mean and b, r and the fluxes are divided by one amplitude per window, that of b
+and of the CO2 which the fluxes add, combined so that it cannot vanish.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
+
+from gencarbon.constants import SECONDS_PER_DAY, kgkg_to_ppm
+
+
+class Normalizer(ModelMixin, ConfigMixin):
+    """Scales learnt from training data, one per level; `remainder_std` from held-out winds.
+
+    All scales are dimensionless after division by the window's amplitude, but those of wind (m s-1).
+    """
+
+    @register_to_config
+    def __init__(self, levels: int = 8):
+        super().__init__()
+        for name in ("background_std", "residual_std", "remainder_std", "u_std", "v_std"):
+            self.register_buffer(name, torch.ones(levels, dtype=torch.float64))
+        self.register_buffer("flux_std", torch.ones((), dtype=torch.float64))
+
+    def center(self, background: Tensor, air_mass: Tensor) -> Tensor:
+        """Air-mass-weighted mean of the window, (batch,) ppm. background, air_mass: (batch, level, time, lat, lon)."""
+        return (background * air_mass).sum((1, 2, 3, 4)) / air_mass.sum((1, 2, 3, 4))
+
+    def amplitude(self, background: Tensor, added: Tensor, air_mass: Tensor) -> Tensor:
+        """Size of the window's CO2 variations, (batch,) ppm: spread of b and of the CO2 the fluxes add to a layer in a step."""
+        anomaly = background - self.center(background, air_mass)[:, None, None, None, None]
+        variance = (anomaly**2 * air_mass).sum((1, 2, 3, 4)) / air_mass.sum((1, 2, 3, 4))
+        return (variance + (added**2).mean((1, 2, 3))).sqrt()
+
+    def encode(self, window: dict[str, Tensor], step_seconds: float) -> tuple[dict[str, Tensor], Tensor]:
+        """Conditions of the networks (float32) and the window's amplitude (batch,) ppm.
+
+        window: background ppm, u, v m s-1, air_mass kg (batch, level, time, lat, lon); flux kg m-2 s-1, surface_pressure Pa
+        (batch, time, lat, lon); area m2 (lat, lon); clock (batch, 4, lon) from `clips.clock`; lat degrees (lat,).
+        """
+        b, air = window["background"].double(), window["air_mass"].double()
+        added = kgkg_to_ppm(window["flux"].double() * window["area"] * step_seconds / air[:, 0])
+        amplitude = self.amplitude(b, added, air)
+        if not torch.all(amplitude > 0):
+            raise ValueError("the window has neither CO2 variations nor fluxes; there is nothing to correct")
+        a = amplitude[:, None, None, None, None]
+        anomaly = (b - self.center(b, air)[:, None, None, None, None]) / a
+        per_level = lambda x, s: x / s[:, None, None, None]  # noqa: E731
+        levels = [
+            per_level(anomaly, self.background_std),
+            per_level(window["u"].double(), self.u_std),
+            per_level(window["v"].double(), self.v_std),
+        ]
+        surface = torch.stack([added / a[:, 0] / self.flux_std, (window["surface_pressure"].double() - 1e5) / 1e3], dim=1)
+        lat = torch.deg2rad(window["lat"].double())[None, None, :, None]
+        shape = (b.shape[0], 1, *b.shape[-2:])
+        clock = window["clock"].double()[:, :, None, :].expand(-1, -1, shape[-2], -1)
+        static = torch.cat([lat.sin().expand(shape), lat.cos().expand(shape), clock], dim=1)
+        cond = {"levels": torch.cat(levels, 1), "surface": surface, "static": static}
+        return {name: value.float() for name, value in cond.items()}, amplitude
+
+    def residual_unit(self, amplitude: Tensor) -> Tensor:
+        """ppm per unit of the networks' residual, (batch, level, 1, 1, 1)."""
+        return amplitude[:, None, None, None, None] * self.residual_std[:, None, None, None]
+
+    def remainder_unit(self) -> Tensor:
+        """Residual units per unit of the diffused remainder, (level, 1, 1, 1)."""
+        return self.remainder_std[:, None, None, None]
+
+
+def clock(times, lon: Tensor) -> Tensor:
+    """sin, cos of local solar time and of the time of year at the first frame: (4, lon). times: datetime64 array; lon degrees."""
+    first = np.datetime64(times[0], "s")
+    day = (first - first.astype("datetime64[D]").astype("datetime64[s]")).astype(int) / SECONDS_PER_DAY
+    year = (first - first.astype("datetime64[Y]").astype("datetime64[s]")).astype(int) / (365.25 * SECONDS_PER_DAY)
+    solar = 2 * torch.pi * day + torch.deg2rad(lon.double())
+    annual = torch.full_like(solar, 2 * torch.pi * year)
+    return torch.stack([solar.sin(), solar.cos(), annual.sin(), annual.cos()])

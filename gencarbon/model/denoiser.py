@@ -1,0 +1,63 @@
+"""The residual generator: a mean network, and a denoiser of what the mean network leaves.
+
+Shapes: level fields (batch, level, time, lat, lon); surface fields (batch, surface, time, lat, lon); static (batch, static, lat, lon);
+known (batch, time), 1 where a frame is known; sigma (batch, time), 0 where it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
+
+from gencarbon.model.noise import log_sigma, preconditioning
+from gencarbon.model.unet import WindowUNet
+
+
+class ResidualDenoiser(ModelMixin, ConfigMixin):
+    """Both networks of the generator, saved together.
+
+    levels, frames: of the window. level_fields: conditioning fields on levels; surface_fields, static_fields: in two dimensions.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        levels: int = 8,
+        frames: int = 8,
+        level_fields: int = 3,
+        surface_fields: int = 2,
+        static_fields: int = 6,
+        widths: tuple[int, ...] = (48, 96, 128),
+        blocks: int = 2,
+    ):
+        super().__init__()
+        outputs = levels * frames
+        common = ((level_fields + 1) * levels + surface_fields + 1) * frames + static_fields
+        self.mean_net = WindowUNet(common, outputs, tuple(widths), blocks, frames=0)
+        self.remainder_net = WindowUNet(common + outputs, outputs, tuple(widths), blocks, frames=frames)
+        self.to(memory_format=torch.channels_last)
+
+    def mean(self, cond: dict[str, Tensor], residual: Tensor, known: Tensor) -> Tensor:
+        """The expected residual. `residual` is read in known frames only, and returned there as it is."""
+        mask = known[:, None, :, None, None].to(residual.dtype)
+        guess = self.mean_net(self._stack(cond, residual * mask, known)).view_as(residual)
+        return mask * residual + (1 - mask) * guess
+
+    def forward(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor], mean: Tensor, known: Tensor) -> Tensor:
+        """The denoised remainder D(x; sigma). Known frames have remainder 0: x is ignored there and 0 returned."""
+        mask = known[:, None, :, None, None].to(x.dtype)
+        level = sigma.to(x.dtype) * (1 - known.to(x.dtype))
+        c_skip, c_out, c_in = (c[:, None, :, None, None] for c in preconditioning(level))
+        x = x * (1 - mask)
+        stack = torch.cat([self._stack(cond, mean, known), (c_in * x).flatten(1, 2)], dim=1)
+        raw = self.remainder_net(stack, log_sigma(level)).view_as(x)
+        return (1 - mask) * (c_skip * x + c_out * raw)
+
+    @staticmethod
+    def _stack(cond: dict[str, Tensor], residual: Tensor, known: Tensor) -> Tensor:
+        """Every frame's fields as channels of one image."""
+        size = residual.shape[-2:]
+        mask = known[..., None, None].to(residual.dtype).expand(-1, -1, *size)
+        return torch.cat([cond["levels"].flatten(1, 2), residual.flatten(1, 2), cond["surface"].flatten(1, 2), mask, cond["static"]], dim=1)

@@ -1,0 +1,31 @@
+"""Noise levels: EDM preconditioning for unit data spread and the levels drawn in training."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+SIGMA_MIN, SIGMA_MAX = 0.01, 200.0  # in units of the data's standard deviation
+KNOWN_SIGMA = 1e-3  # what the network is told for a frame at noise 0, where ln(sigma) does not exist
+
+
+def preconditioning(sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """c_skip, c_out, c_in of Karras et al. (2022, arXiv:2206.00364), table 1, with sigma_data = 1."""
+    total = 1 + sigma**2
+    return 1 / total, sigma / total.sqrt(), 1 / total.sqrt()
+
+
+def draw_noise_levels(batch: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Training levels (batch, frames): rho = 7 inverse CDF on [SIGMA_MIN, SIGMA_MAX]; one level a window, or one a frame in a fifth."""
+    u = torch.rand(batch, frames, generator=generator)
+    shared = torch.rand(batch, 1, generator=generator) > 0.2
+    u = torch.where(shared, u[:, :1], u)
+    low, high = SIGMA_MIN ** (1 / 7), SIGMA_MAX ** (1 / 7)
+    return (high + u * (low - high)) ** 7
+
+
+def log_sigma(sigma: Tensor) -> Tensor:
+    """ln(sigma), with known frames (sigma = 0) at KNOWN_SIGMA."""
+    return sigma.clamp(min=KNOWN_SIGMA).log() / math.log(10.0)

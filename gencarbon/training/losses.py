@@ -1,0 +1,72 @@
+"""What the two networks minimise, and which frames they are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gencarbon.data.normalize import Normalizer
+from gencarbon.model import ResidualDenoiser
+from gencarbon.model.noise import draw_noise_levels
+
+
+@dataclass(frozen=True)
+class Window:
+    """A batch ready for the networks. residual: (batch, level, time, lat, lon) in units of `unit` ppm."""
+
+    cond: dict[str, Tensor]
+    residual: Tensor
+    unit: Tensor
+    known: Tensor
+    area: Tensor
+
+
+def prepare(batch: dict[str, Tensor], normalizer: Normalizer, known: Tensor, step_seconds: float) -> Window:
+    """Normalised windows of a batch of `clips.ClipDataset`; known: (batch, time)."""
+    cond, amplitude = normalizer.encode(batch, step_seconds)
+    unit = normalizer.residual_unit(amplitude)
+    return Window(cond, (batch["residual"] / unit).float(), unit, known, (batch["area"] / batch["area"].mean()).float())
+
+
+def draw_known(batch: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Which frames are told, (batch, time): none, a prefix of one or two as in a roll-out, or any, as for filling gaps."""
+    u = torch.rand(batch, 1, generator=generator)
+    prefix = (u > 0.2).int() + (u > 0.5).int()
+    known = torch.arange(frames)[None] < prefix
+    anywhere = torch.rand(batch, frames, generator=generator) < 0.3
+    return torch.where(u < 0.1, anywhere, known).float()
+
+
+def _mean_over_unknown(square: Tensor, window: Window) -> Tensor:
+    weight = (1 - window.known)[:, None, :, None, None] * window.area
+    return (square * weight).sum() / (weight.expand_as(square).sum() + 1e-12)
+
+
+def mean_loss(model: ResidualDenoiser, window: Window) -> Tensor:
+    """Squared error of the mean network in unknown frames, area-weighted."""
+    return _mean_over_unknown((model.mean(window.cond, window.residual, window.known) - window.residual) ** 2, window)
+
+
+def remainder_loss(model: ResidualDenoiser, window: Window, unit: Tensor, generator: torch.Generator) -> Tensor:
+    """EDM loss of the denoiser, weight (sigma^2 + 1) / sigma^2 (Karras et al. 2022, eq. 8). unit: remainder units, (level, 1, 1, 1)."""
+    with torch.no_grad():
+        mean = model.mean(window.cond, window.residual, window.known)
+        target = ((window.residual - mean) / unit).float()
+    sigma = draw_noise_levels(*window.known.shape, generator).to(target.device)
+    noise = torch.randn(target.shape, generator=generator).to(target.device)
+    level = sigma[:, None, :, None, None]
+    denoised = model(target + level * noise, sigma, window.cond, mean, window.known)
+    return _mean_over_unknown((denoised - target) ** 2 * (level**2 + 1) / level**2, window)
+
+
+@torch.no_grad()
+def fit_remainder_scale(model: ResidualDenoiser, normalizer: Normalizer, windows: list[Window]) -> None:
+    """Sets `remainder_std` per level from held-out windows."""
+    total = torch.zeros_like(normalizer.remainder_std)
+    for window in windows:
+        left = model.mean(window.cond, window.residual, window.known) - window.residual
+        hidden = (1 - window.known)[:, None, :, None, None] * window.area
+        total += ((left**2 * hidden).sum((0, 2, 3, 4)) / hidden.expand_as(left[:, :1]).sum()).to(total)
+    normalizer.remainder_std.copy_((total / len(windows)).sqrt())

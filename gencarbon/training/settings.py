@@ -1,0 +1,40 @@
+"""What defines a training run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gencarbon.config import Config, register
+
+
+class PhaseConfig(Config):
+    """One network's optimisation: AdamW, linear warm-up, cosine decay to zero, exponential moving average."""
+
+    steps: int = Field(gt=0)
+    learning_rate: float = Field(8e-4, gt=0)
+    warmup: int = Field(100, ge=0, description="steps")
+    weight_decay: float = Field(0.01, ge=0)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    ema: float = Field(0.995, gt=0, lt=1)
+
+
+@register("train")
+class TrainConfig(Config):
+    """A training run on a benchmark tier: first the mean network, then the diffusion of what it leaves."""
+
+    kind: Literal["train"]
+    data: str = Field(description="name of the data config whose stores are read")
+    name: str
+    seed: int = Field(ge=0)
+    frames: int = Field(8, ge=2, description="frames per window")
+    widths: tuple[int, ...] = (48, 96, 128)
+    blocks: int = Field(1, ge=1)
+    batch: int = Field(8, ge=1, description="windows per step and process")
+    precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 where the hardware has it")
+    scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
+    validation_windows: int = Field(32, ge=1)
+    checkpoint_every: int = Field(200, ge=1, description="steps")
+    mean: PhaseConfig
+    remainder: PhaseConfig

@@ -1,0 +1,176 @@
+"""The training loop: one for both networks, any number of processes, resumed exactly.
+
+Batches and noise are functions of (seed, step, process), so a run that was killed and resumed equals one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import xarray as xr
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset, default_collate
+
+from gencarbon.data.clips import ClipDataset, fit_scales
+from gencarbon.data.normalize import Normalizer
+from gencarbon.errors import InputError
+from gencarbon.model import ResidualDenoiser
+from gencarbon.training.losses import Window, draw_known, fit_remainder_scale, mean_loss, prepare, remainder_loss
+from gencarbon.training.settings import PhaseConfig, TrainConfig
+
+
+def hardware_precision(wanted: str) -> str:
+    """bf16 where the hardware multiplies it natively; elsewhere it is many times slower than float32."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "bf16" if "amx_bf16" in flags or "avx512_bf16" in flags else "no"
+
+
+class Trainer:
+    """A run in `folder`: checkpoints, log.jsonl, TensorBoard events, and at the end the networks and scales."""
+
+    def __init__(self, config: TrainConfig, data_folder: Path, folder: Path, say: Callable[[str], None] = print):
+        for split in ("train", "validation"):
+            if not (data_folder / f"{split}.zarr").exists():
+                raise InputError(
+                    f"training needs the split {split!r} of {config.data!r}, found none in {data_folder}; "
+                    f"build it first: gencarbon data build configs/data_{config.data}.yaml"
+                )
+        self.config, self.folder = config, folder
+        self.accelerator = Accelerator(
+            mixed_precision=hardware_precision(config.precision), log_with="tensorboard", project_dir=str(folder)
+        )
+        self.say = say if self.accelerator.is_main_process else lambda text: None
+        open_split = lambda split: xr.open_zarr(data_folder / f"{split}.zarr")  # noqa: E731
+        length = (config.mean.steps + config.remainder.steps) * config.batch * self.accelerator.num_processes
+        self.train = ClipDataset(open_split("train"), config.frames, length, config.seed)
+        self.validation = ClipDataset(open_split("validation"), config.frames, config.validation_windows, 0, augment=False)
+        torch.manual_seed(config.seed)
+        levels = self.train.levels.count
+        self.normalizer = Normalizer(levels)
+        self.model = ResidualDenoiser(levels=levels, frames=config.frames, widths=config.widths, blocks=config.blocks)
+        self.geometry = self.train.geometry
+
+    def run(self) -> Path:
+        """Trains both networks; returns the folder with `denoiser` and `normalizer`."""
+        folder, config = self.folder, self.config
+        folder.mkdir(parents=True, exist_ok=True)
+        text = config.model_dump_json(indent=1)
+        if (folder / "config.json").exists() and (folder / "config.json").read_text() != text:
+            raise InputError(f"{folder} holds a run of another config; choose another folder or delete it")
+        (folder / "config.json").write_text(text)
+        self.accelerator.init_trackers("tensorboard")
+        if (folder / "scales").exists():
+            self.normalizer = Normalizer.from_pretrained(folder / "scales")
+        else:
+            fit_scales(self.normalizer, self.train, config.scale_samples)
+            self.normalizer.save_pretrained(folder / "scales")
+        self._phase("mean", config.mean, self.model.mean_net, lambda w, g: mean_loss(self.model, w))
+        fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
+        unit = self.normalizer.remainder_unit()
+        self.say(f"remainder, in residual units per level: {self.normalizer.remainder_std.numpy().round(3).tolist()}")
+        self._phase("remainder", config.remainder, self.model.remainder_net, lambda w, g: remainder_loss(self.model, w, unit, g))
+        if self.accelerator.is_main_process:
+            self.model.save_pretrained(folder / "denoiser")
+            self.normalizer.save_pretrained(folder / "normalizer")
+        self.accelerator.end_training()
+        return folder
+
+    def _phase(self, name: str, phase: PhaseConfig, network: nn.Module, loss_of: Callable[[Window, torch.Generator], Tensor]) -> None:
+        """Optimises one network and leaves its moving average in the model."""
+        done = self.folder / f"{name}.pt"
+        if done.exists():
+            network.load_state_dict(torch.load(done, weights_only=True))
+            return
+        optimizer = torch.optim.AdamW(network.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=phase.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _warm_cosine(k, phase))
+        ema = EMAModel(network.parameters(), decay=phase.ema)
+        network, optimizer = self.accelerator.prepare(network, optimizer)
+        step, saved = 0, self.folder / f"{name}.resume.pt"
+        if saved.exists():
+            state = torch.load(saved, weights_only=True)
+            step = state["step"]
+            for part, values in ((network, "network"), (optimizer, "optimizer"), (schedule, "schedule"), (ema, "ema")):
+                part.load_state_dict(state[values])
+        began, first = time.time(), step
+        for batch in self._batches(name, step, phase.steps):
+            generator = self._generator(name, step)
+            known = draw_known(batch["u"].shape[0], self.config.frames, generator)
+            with self.accelerator.autocast():
+                loss = loss_of(prepare(batch | self.geometry, self.normalizer, known, self.train.step_seconds), generator)
+            self.accelerator.backward(loss)
+            norm = self.accelerator.clip_grad_norm_(network.parameters(), phase.clip)
+            optimizer.step(), schedule.step(), optimizer.zero_grad()
+            ema.step(network.parameters())
+            step += 1
+            if step % 20 == 0 or step == phase.steps:
+                left = (time.time() - began) / (step - first) * (phase.steps - step)
+                self._log(name, step, {"loss": float(loss.detach()), "gradient_norm": float(norm)}, f"{left / 60:.1f} min left")
+            if step % self.config.checkpoint_every == 0 or step == phase.steps:
+                state = {"network": network, "optimizer": optimizer, "schedule": schedule, "ema": ema}
+                self._save(saved, {"step": step} | {k: v.state_dict() for k, v in state.items()})
+                ema.store(network.parameters())
+                ema.copy_to(network.parameters())
+                self._log(name, step, {"validation_loss": self._validate(loss_of)})
+                ema.restore(network.parameters())
+        ema.copy_to(network.parameters())
+        self._save(done, self.accelerator.unwrap_model(network).state_dict())
+
+    def _batches(self, name: str, step: int, steps: int):
+        """Batches from `step` on, cut evenly over processes; the two phases see different samples."""
+        config, process, count = self.config, self.accelerator.process_index, self.accelerator.num_processes
+        offset = 0 if name == "mean" else config.mean.steps * config.batch * count
+        first = [offset + (k * count + process) * config.batch for k in range(step, steps)]
+        indices = [i + j for i in first for j in range(config.batch)]
+        return DataLoader(Subset(self.train, indices), batch_size=config.batch, num_workers=1, prefetch_factor=4)
+
+    def _generator(self, name: str, step: int) -> torch.Generator:
+        key = [self.config.seed, step, self.accelerator.process_index, len(name)]
+        return torch.Generator().manual_seed(int(torch.tensor(key).mul(torch.tensor([1_000_003, 10_007, 101, 1])).sum()))
+
+    def _validation_windows(self) -> list[Window]:
+        """Held-out windows with one known frame, in batches."""
+        size = self.config.batch
+        known = (torch.arange(self.config.frames) < 1).float()
+        chunks = [range(k, min(k + size, len(self.validation))) for k in range(0, len(self.validation), size)]
+        collate = lambda chunk: default_collate([self.validation[i] for i in chunk])  # noqa: E731
+        return [
+            prepare(collate(c) | self.geometry, self.normalizer, known.expand(len(c), -1), self.train.step_seconds) for c in chunks
+        ]
+
+    @torch.no_grad()
+    def _validate(self, loss_of) -> float:
+        generator = torch.Generator().manual_seed(0)
+        losses = [float(loss_of(window, generator)) for window in self._validation_windows()]
+        return math.fsum(losses) / len(losses)
+
+    def _log(self, phase: str, step: int, values: dict[str, float], note: str = "") -> None:
+        self.accelerator.log({f"{phase}/{k}": v for k, v in values.items()}, step=step)
+        shown = "  ".join(f"{k} {v:.4f}" for k, v in values.items())
+        self.say(f"{phase} {step}  {shown}  {note}".rstrip())
+        if self.accelerator.is_main_process:
+            with (self.folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps({"phase": phase, "step": step} | values) + "\n")
+
+    def _save(self, path: Path, state: dict) -> None:
+        """Atomically: a kill while writing leaves the previous checkpoint."""
+        if self.accelerator.is_main_process:
+            temporary = path.with_suffix(".tmp")
+            torch.save(state, temporary)
+            temporary.rename(path)
+
+
+def _warm_cosine(step: int, phase: PhaseConfig) -> float:
+    if step < phase.warmup:
+        return (step + 1) / phase.warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - phase.warmup) / max(1, phase.steps - phase.warmup)))
