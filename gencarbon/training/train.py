@@ -22,6 +22,8 @@ from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
 from gencarbon.model import ResidualDenoiser
+from gencarbon.sampling.components import ModelGrid, NoiseSchedule
+from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.training.losses import Window, draw_known, fit_remainder_scale, mean_loss, prepare, remainder_loss
 from gencarbon.training.settings import PhaseConfig, TrainConfig
 
@@ -62,7 +64,7 @@ class Trainer:
         self.geometry = self.train.geometry
 
     def run(self) -> Path:
-        """Trains both networks; returns the folder with `denoiser` and `normalizer`."""
+        """Trains both networks; returns the folder of the pipeline, for `from_pretrained`."""
         folder, config = self.folder, self.config
         folder.mkdir(parents=True, exist_ok=True)
         text = config.model_dump_json(indent=1)
@@ -81,10 +83,15 @@ class Trainer:
         self.say(f"remainder, in residual units per level: {self.normalizer.remainder_std.numpy().round(3).tolist()}")
         self._phase("remainder", config.remainder, self.model.remainder_net, lambda w, g: remainder_loss(self.model, w, unit, g))
         if self.accelerator.is_main_process:
-            self.model.save_pretrained(folder / "denoiser")
-            self.normalizer.save_pretrained(folder / "normalizer")
+            self.pipeline().save_pretrained(folder / "pipeline")
         self.accelerator.end_training()
-        return folder
+        return folder / "pipeline"
+
+    def pipeline(self) -> CO2Pipeline:
+        """The networks as they are now, ready to sample."""
+        grid, levels = self.train.grid, self.train.levels
+        place = ModelGrid(grid.lat_bounds, grid.lon_bounds, levels.a, levels.b, self.train.step_seconds)
+        return CO2Pipeline(self.model, NoiseSchedule(), self.normalizer, place)
 
     def _phase(self, name: str, phase: PhaseConfig, network: nn.Module, loss_of: Callable[[Window, torch.Generator], Tensor]) -> None:
         """Optimises one network and leaves its moving average in the model."""

@@ -1,0 +1,1 @@
+"""What gencarbon claims, and the means to measure it again. Nothing imports this package."""

@@ -1,0 +1,40 @@
+"""Where a figure comes from: commit, versions, kind of machine. No paths, no host names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("gencarbon", "torch", "numpy", "diffusers", "xarray", "zarr", "accelerate")
+ROOT = Path(__file__).parent.parent
+
+
+def provenance() -> dict[str, Any]:
+    """Keys `versions`, `commit`, `dirty`, `machine`; commit and dirty are None outside a git checkout."""
+    changes = _git("status", "--porcelain", "--", ".", ":!eval/results")
+    return {
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if changes is None else changes != "",
+        "machine": {"system": platform.system(), "architecture": platform.machine(), "cpus": os.cpu_count()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """The output of a git command in this checkout, or None if there is no git or no checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

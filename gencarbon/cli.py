@@ -1,0 +1,199 @@
+"""The command line. Every command teaches with --help; a user's mistake gets one line and exit status 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gencarbon.errors import InputError
+
+app = typer.Typer(
+    help="Ensembles of CO2 fields from winds and surface fluxes, and the scores to prove them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Build the benchmark, check and describe files.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+console = Console()
+
+
+def cache_folder() -> Path:
+    """Where built data and runs live: $GENCARBON_CACHE, by default .cache/gencarbon in the home folder."""
+    return Path(os.environ.get("GENCARBON_CACHE", Path.home() / ".cache" / "gencarbon"))
+
+
+def is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _bar(label: str) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not is_main_process())
+
+
+def _say(text: str) -> None:
+    if is_main_process():
+        console.print(text, highlight=False)
+
+
+@data_app.command("build")
+def data_build(
+    config: Annotated[Path, typer.Argument(help="a file of kind `data`, such as configs/data_tiny.yaml")],
+    split: Annotated[list[str] | None, typer.Option(help="only this split; repeatable")] = None,
+) -> None:
+    """Build HS-CO2 (winds, fluxes, reference, coarse run) into the cache. Kill it and run it again: it goes on."""
+    from gencarbon.data.benchmark import Build
+    from gencarbon.data.settings import DataConfig
+
+    settings = DataConfig.load(config)
+    for part in settings.splits:
+        if split and part.name not in split:
+            continue
+        build = Build(settings, part, cache_folder() / "data" / settings.name)
+        with _bar(part.name) as progress:
+            task = progress.add_task(f"{settings.name} {part.name}: spin-up, then frames", total=build.frames)
+            path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
+            progress.update(task, completed=build.frames)
+        _say(f"{part.name}: {path}")
+
+
+@data_app.command("check")
+def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr files")]) -> None:
+    """Say what is wrong or suspicious in files; exit 1 where sampling would refuse one."""
+    from gencarbon.data.info import check_files
+
+    findings = check_files(files)
+    for finding in findings:
+        _say(str(finding))
+    if any(finding.refused for finding in findings):
+        raise typer.Exit(1)
+
+
+@data_app.command("info")
+def data_info(file: Annotated[Path, typer.Argument(help="a NetCDF or Zarr file")]) -> None:
+    """Say what a file is: role, times, grid, levels, units, PgC per year of fluxes."""
+    from gencarbon.data.info import describe_file
+
+    console.print(describe_file(file)[0])
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="a file of kind `train`, such as configs/train_hsco2.yaml")],
+    run: Annotated[str | None, typer.Option(help="name of the run folder; by default that of the config")] = None,
+) -> None:
+    """Train the mean network, then the diffusion of what it leaves. Resumes exactly; works under `accelerate launch`."""
+    from gencarbon.training.settings import TrainConfig
+    from gencarbon.training.train import Trainer
+
+    settings = TrainConfig.load(config)
+    folder = cache_folder() / "runs" / (run or settings.name)
+    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, _say).run()
+    _say(f"checkpoint: {path}")
+
+
+@app.command("calibrate")
+def calibrate_command(
+    config: Annotated[Path, typer.Argument(help="a file of kind `calibrate`")],
+    out: Annotated[Path, typer.Option(help="folder for the calibrated checkpoint")],
+) -> None:
+    """Fit the spread knob on the validation split and save the checkpoint with it."""
+    from gencarbon.data.checks import refuse_existing
+    from gencarbon.data.store import open_dataset
+    from gencarbon.sampling.calibrate import CalibrateConfig, calibrate
+    from gencarbon.sampling.pipeline import CO2Pipeline
+
+    settings = CalibrateConfig.load(config)
+    refuse_existing(out)
+    pipe = CO2Pipeline.from_pretrained(settings.checkpoint)
+    calibrate(pipe, open_dataset(cache_folder() / "data" / settings.data / "validation.zarr"), settings, _say)
+    pipe.save_pretrained(out)
+
+
+@app.command()
+def sample(
+    winds: Annotated[Path, typer.Option(help="u, v (m s-1), surface_pressure (Pa), hybrid_a, hybrid_b")],
+    fluxes: Annotated[Path, typer.Option(help="flux of CO2, kg m-2 s-1, upward positive")],
+    out: Annotated[Path, typer.Option(help="the ensemble to write, a new Zarr store")],
+    checkpoint: Annotated[str, typer.Option(help="a shipped name, a folder or a hub id")] = "hsco2",
+    background: Annotated[Path | None, typer.Option(help="co2 (ppm) of a coarse run; by default our own, from --initial")] = None,
+    initial: Annotated[Path | None, typer.Option(help="co2 (ppm) of the first frame, where it is known")] = None,
+    members: Annotated[int, typer.Option(min=1, help="size of the ensemble")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="of the noise; a member depends on it and on its number alone")] = 0,
+) -> None:
+    """Sample an ensemble of CO2 fields. Kill it and run it again: it goes on.
+
+    On many processes: accelerate launch -m gencarbon sample ... writes the same members, bit for bit.
+    """
+    from gencarbon.data.store import open_dataset
+    from gencarbon.sampling.pipeline import CO2Pipeline
+    from gencarbon.sampling.store_run import sample_to_store
+
+    paths = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
+    inputs = {role: None if path is None else open_dataset(path) for role, path in paths.items()}
+    pipe = CO2Pipeline.from_pretrained(checkpoint)
+    with _bar("sampling") as progress:
+
+        def start(total: int) -> Callable[[], None]:
+            task = progress.add_task(f"{members} members, windows", total=total)
+            return lambda: progress.advance(task)
+
+        sample_to_store(pipe, inputs, members, seed, out, start)
+    _say(f"ensemble: {out}")
+
+
+@app.command()
+def evaluate(
+    ensemble: Annotated[Path, typer.Argument(help="a store written by `gencarbon sample`, or any in its layout")],
+    reference: Annotated[Path, typer.Option(help="co2 (ppm) and air_mass (kg) of the reference transport")],
+    out: Annotated[Path, typer.Option(help="a new folder for scores.json, scores.nc and report.html")],
+) -> None:
+    """Score an ensemble against reference transport: fair CRPS, spread-skill, mass budget; a table and an HTML report."""
+    from gencarbon.data.checks import refuse_existing
+    from gencarbon.data.store import open_dataset
+    from gencarbon.evaluation import evaluate as score
+    from gencarbon.evaluation import scorecard, write_scores
+    from gencarbon.report import write_report
+
+    refuse_existing(out)
+    ens, ref = open_dataset(ensemble), open_dataset(reference)
+    with console.status("scoring"):
+        scores = score(ens, ref)
+        write_scores(scores, out)
+        report = write_report(ens, ref, scores, out / "report.html")
+    console.print(scorecard(scores))
+    _say(f"report: {report.resolve()}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="a new folder for the ensemble, the scores and the report")] = Path("demo-output"),
+    members: Annotated[int, typer.Option(min=2, help="size of the ensemble")] = 16,
+) -> None:
+    """The main job on the shipped sample and checkpoint: sample ten days, score them, write the report."""
+    from gencarbon.data.checks import refuse_existing
+    from gencarbon.sample_data import sample_path
+
+    refuse_existing(out)
+    out.mkdir(parents=True)
+    paths = {role: sample_path(role) for role in ("winds", "fluxes", "background", "initial")}
+    sample(**paths, out=out / "ensemble.zarr", checkpoint="hsco2", members=members, seed=0)
+    evaluate(out / "ensemble.zarr", sample_path("reference"), out / "evaluation")
+
+
+def main() -> None:
+    """Entry point of `gencarbon` and `python -m gencarbon`."""
+    try:
+        app()
+    except InputError as error:
+        if is_main_process():
+            Console(stderr=True).print(f"gencarbon: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)

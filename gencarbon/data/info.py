@@ -1,0 +1,154 @@
+"""What a file holds (`describe_file`), and whether sampling would take it (`check_files`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from rich.table import Table
+
+from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
+from gencarbon.data.axes import hours, rename_axes, step_of
+from gencarbon.data.checks import check_sampling_inputs
+from gencarbon.data.store import canonical, open_dataset
+from gencarbon.errors import InputError
+from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.variables import VARIABLES
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict on one file in one role (or on files together): `ok`, or the message of the refusal."""
+
+    path: str
+    role: str
+    ok: bool
+    message: str
+
+
+def roles_of(ds: xr.Dataset) -> tuple[str, ...]:
+    """What a dataset could serve as, guessed from its variables and dims; empty where nothing is known."""
+    ds, _ = rename_axes(ds)
+    names = {v.standard_name: n for n, v in VARIABLES.items() if v.standard_name and n not in ("co2_background", "co2_mean_network")}
+    held = {n if n in VARIABLES else names.get(ds[n].attrs.get("standard_name"), str(n)): ds[n] for n in ds.data_vars}
+    roles = []
+    if "co2" in held:
+        dims = held["co2"].dims
+        if "member" in dims:
+            return ("ensemble",)
+        lasting = "time" in dims and ds.sizes["time"] > 1
+        roles.append("initial" if not lasting else "reference" if "air_mass" in held else "background")
+    roles += ["winds"] if "u" in held or "v" in held else []
+    roles += ["fluxes"] if "flux" in held else []
+    return tuple(roles)
+
+
+def describe_file(path: str | Path) -> tuple[Table, dict[str, Any]]:
+    """A table for the terminal, and the same facts as a dict: role, sizes, period, grid, levels, units, totals.
+
+    Raises InputError only where the file cannot be opened; what sampling would refuse is named under `refused`.
+    """
+    ds = open_dataset(path)
+    roles = roles_of(ds)
+    facts: dict[str, Any] = {"path": str(path), "role": ", ".join(roles) or "unknown"}
+    facts |= _layout(ds)
+    for role in roles:
+        try:
+            facts |= _totals(canonical(ds, role), role)
+        except InputError as error:
+            facts["refused"] = str(error)
+    table = Table("what", "value", title=str(path))
+    for key, value in facts.items():
+        if key != "path":
+            table.add_row(key, "\n".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
+    return table, facts
+
+
+def check_files(paths: Iterable[str | Path]) -> list[Finding]:
+    """One finding for each file and role; where winds and fluxes are sound, one more on whether they fit together."""
+    findings, sound = [], {}
+    for path in map(str, paths):
+        try:
+            ds = open_dataset(path)
+            roles = roles_of(ds)
+            if not roles:
+                held = ", ".join(map(str, ds.data_vars)) or "no variable"
+                raise InputError(f"{path}: expected u and v, flux, or co2, got {held}; rename the variables: ds.rename(...)")
+        except InputError as error:
+            findings.append(Finding(path, "unknown", False, str(error)))
+            continue
+        for role in roles:
+            try:
+                repairs = canonical(ds, role).attrs.get("repairs", "")
+                findings.append(Finding(path, role, True, repairs))
+                sound.setdefault(role, (path, ds))
+            except InputError as error:
+                findings.append(Finding(path, role, False, str(error)))
+    if "winds" in sound and "fluxes" in sound:
+        findings.append(_together(sound))
+    return findings
+
+
+def _together(sound: dict[str, tuple[str, xr.Dataset]]) -> Finding:
+    """Grid, levels and step of the winds stand in for those of a checkpoint."""
+    used = {role: sound[role] for role in ("winds", "fluxes", "background", "initial") if role in sound}
+    path = ", ".join(dict.fromkeys(path for path, _ in used.values()))
+    given = {role: ds for role, (_, ds) in used.items()}
+    winds = canonical(given["winds"], "winds")
+    seconds = step_of(winds["time"]) / np.timedelta64(1, "s") if winds.sizes["time"] > 1 else 0.0
+    try:
+        fitted = check_sampling_inputs(
+            given["winds"], given["fluxes"], given.get("background"), given.get("initial"),
+            LatLonGrid.from_dataset(winds), HybridLevels.from_dataset(winds), float(seconds),
+        )  # fmt: skip
+    except InputError as error:
+        return Finding(path, "together", False, str(error).replace("the checkpoint", "the winds"))
+    return Finding(path, "together", True, "; ".join(fitted.notes))
+
+
+def _layout(ds: xr.Dataset) -> dict[str, Any]:
+    """Sizes, period, grid and units as they stand in the file."""
+    ds, _ = rename_axes(ds)
+    facts: dict[str, Any] = {"sizes": {str(k): int(v) for k, v in ds.sizes.items()}}
+    if "time" in ds.coords and ds["time"].ndim == 1 and ds["time"].size and ds["time"].dtype.kind == "M":
+        dates = ds["time"].values.astype("datetime64[s]")
+        facts["period"] = f"{dates[0]} to {dates[-1]}"
+        facts["step"] = hours(step_of(ds["time"])) if dates.size > 1 else "one frame"
+    for axis in ("lat", "lon"):
+        if axis in ds.coords and ds[axis].ndim == 1 and ds[axis].size:
+            values = ds[axis].values
+            facts[axis] = f"{values.size} from {values[0]:g} to {values[-1]:g}"
+    facts["units"] = {str(name): ds[name].attrs.get("units", "none") for name in ds.data_vars}
+    return facts
+
+
+def _totals(ds: xr.Dataset, role: str) -> dict[str, float]:
+    """PgC per year of a flux, global mean ppm of CO2; ds is canonical."""
+    if role == "fluxes":
+        return {"flux_pgc_per_year": _pgc_per_year(ds)}
+    if role == "winds":
+        return {"mean_surface_pressure_hpa": _area_mean(ds, ds["surface_pressure"]) / 100}
+    if "air_mass" in ds:
+        air = ds["air_mass"]
+        co2 = ds["co2"].mean("member") if "member" in ds.dims else ds["co2"]
+        return {"global_mean_ppm": float((co2 * air).sum() / air.sum())}
+    if "hybrid_a" in ds:
+        thickness = HybridLevels.from_dataset(ds).thickness(np.full((1, 1), 1e5)).squeeze()
+        column = ds["co2"].weighted(xr.DataArray(thickness, dims="level")).mean("level")
+        return {"global_mean_ppm": _area_mean(ds, column)}
+    return {"global_mean_ppm_equal_levels": _area_mean(ds, ds["co2"].mean("level"))}
+
+
+def _pgc_per_year(ds: xr.Dataset) -> float:
+    area = xr.DataArray(LatLonGrid.from_dataset(ds).area, dims=("lat", "lon"))
+    kg_per_second = (ds["flux"].astype(np.float64).mean("time") * area).sum()
+    return float(kg_co2_to_pgc(kg_per_second * SECONDS_PER_YEAR))
+
+
+def _area_mean(ds: xr.Dataset, field: xr.DataArray) -> float:
+    area = xr.DataArray(LatLonGrid.from_dataset(ds).area, dims=("lat", "lon"))
+    return float(field.astype(np.float64).weighted(area).mean())

@@ -1,0 +1,11 @@
+"""One form for every refusal of input: where, expected, got, what to do."""
+
+from __future__ import annotations
+
+from gencarbon.errors import InputError
+
+
+def refusal(where: str, expected: str, got: str, remedy: str) -> InputError:
+    """The error `where: expected ..., got ...; remedy`, on one line. To be raised by the caller."""
+    message = f"{where}: expected {expected}, got {got}; {remedy}"
+    return InputError(" ".join(message.split()))

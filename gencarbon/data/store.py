@@ -1,0 +1,233 @@
+"""`open_dataset` reads a Zarr folder or netCDF file; `canonical` makes it one of the datasets gencarbon works with, or refuses it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from gencarbon.data.axes import check_latitude, check_level, check_longitude, check_time, rename_axes
+from gencarbon.data.refusal import refusal
+from gencarbon.data.units import convert
+from gencarbon.grid import HybridLevels
+from gencarbon.variables import DIMS, VARIABLES, describe
+
+FIELD, SURFACE = ("time", "level", "lat", "lon"), ("time", "lat", "lon")
+FACE_FLUXES = {"eastward_air_mass_flux": FIELD, "northward_air_mass_flux": FIELD}
+HYBRID = {"hybrid_a": ("level_interface",), "hybrid_b": ("level_interface",)}
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a dataset must hold (name -> dims) and may hold besides."""
+
+    required: dict[str, tuple[str, ...]]
+    optional: dict[str, tuple[str, ...]]
+
+
+ROLES = {
+    "winds": Role({"u": FIELD, "v": FIELD, "surface_pressure": SURFACE} | HYBRID, FACE_FLUXES),
+    "fluxes": Role({"flux": SURFACE}, {}),
+    "background": Role({"co2": FIELD}, HYBRID),
+    "reference": Role({"co2": FIELD, "air_mass": FIELD}, HYBRID | {"cell_area": ("lat", "lon")}),
+    "initial": Role({"co2": ("level", "lat", "lon")}, HYBRID),
+    "ensemble": Role(
+        {"co2": ("member", *FIELD), "air_mass": FIELD, "flux": SURFACE, "cell_area": ("lat", "lon")},
+        HYBRID | {"co2_background": FIELD, "co2_mean_network": FIELD, "budget_correction": ("member", "time")},
+    ),
+}
+PLAUSIBLE = {  # smallest and largest value, canonical units
+    "surface_pressure": (3e4, 1.2e5),
+    "co2": (50.0, 5000.0),
+    "co2_background": (50.0, 5000.0),
+    "co2_mean_network": (50.0, 5000.0),
+    "flux": (-1e-4, 1e-4),
+    "u": (-200.0, 200.0),
+    "v": (-200.0, 200.0),
+    "air_mass": (0.0, np.inf),
+    "cell_area": (0.0, np.inf),
+}
+NETCDF = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5")
+BLOCK_VALUES = 2**23  # values read at once while checking: 64 MiB in float64
+
+
+def open_dataset(path: str | Path) -> xr.Dataset:
+    """The dataset at `path`, a Zarr folder or a netCDF file, lazily. Raises InputError for anything else."""
+    path = Path(path)
+    if not path.exists():
+        raise refusal(str(path), "a Zarr folder or a netCDF file", "nothing at this path", "check the path")
+    if path.is_dir():
+        return _open_zarr(path)
+    if path.stat().st_size == 0:
+        raise refusal(str(path), "a netCDF file", "an empty file (0 bytes)", "copy or write it again")
+    if path.suffix not in NETCDF:
+        raise refusal(str(path), "a Zarr folder or a file ending in .nc", f"a file ending in {path.suffix!r}", "convert it to netCDF or Zarr")
+    return _open_netcdf(path)
+
+
+def _open_zarr(path: Path) -> xr.Dataset:
+    if not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
+        unfinished = path.name.endswith(".partial")
+        got = "an unfinished ensemble" if unfinished else "a folder without zarr.json or .zgroup"
+        remedy = "repeat the command that began it" if unfinished else "give the path of the store itself"
+        raise refusal(str(path), "a Zarr store", got, remedy)
+    try:
+        return xr.open_zarr(path, chunks={})
+    except Exception as error:  # zarr and xarray raise many kinds for a damaged store
+        raise refusal(str(path), "a readable Zarr store", _said(error), "copy or write the store again") from error
+
+
+def _open_netcdf(path: Path) -> xr.Dataset:
+    magic = path.open("rb").read(8)
+    hdf = magic == b"\x89HDF\r\n\x1a\n"
+    if not (hdf or magic[:3] == b"CDF"):
+        got = f"other content, beginning {magic[:8]!r}"
+        raise refusal(str(path), "a netCDF file", got, "the name says netCDF: give the real file")
+    try:
+        return xr.open_dataset(path, chunks={})
+    except Exception as error:  # each back end raises its own kinds
+        remedy = "install a reader of netCDF 4 (pip install h5netcdf) or copy the file again" if hdf else "copy the file again"
+        raise refusal(str(path), "a readable netCDF file", _said(error), remedy) from error
+
+
+def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
+    """The variables of `role` in canonical names, units and dims; every value is checked, lazy fields stay lazy.
+
+    Renamed axes and converted units are stated in the attribute `repairs`; all else that does not fit raises InputError.
+    """
+    ds, repairs = rename_axes(ds)
+    ds, names = _select(ds, role)
+    repairs += names
+    for name in [n for n in ds.data_vars if n in VARIABLES]:
+        ds[name], converted = convert(ds[name], str(name), role)
+        repairs += [converted] if converted else []
+    ds, counted = _check_axes(ds, role)
+    repairs += [counted] if counted else []
+    _check_dims(ds, role)
+    for name in ds.data_vars:
+        _check_values(ds[name], str(name), role)
+    if "hybrid_a" in ds:
+        _check_hybrid(ds, role)
+    ds = describe(ds.transpose(*DIMS, ..., missing_dims="ignore"))
+    ds = ds.set_coords([name for name in HYBRID if name in ds])
+    return ds.assign_attrs(repairs="; ".join(repairs)) if repairs else ds
+
+
+def _select(ds: xr.Dataset, role: str) -> tuple[xr.Dataset, list[str]]:
+    """The variables of the role alone, found by name or else by standard name; an initial state loses its one date."""
+    spec, repairs = ROLES[role], []
+    ds = ds.reset_coords([name for name in ds.coords if name not in ds.dims and name in VARIABLES and name != "member"])
+    for name in spec.required:
+        if name not in ds and (standard := VARIABLES[name].standard_name):
+            found = [v for v in ds.data_vars if ds[v].attrs.get("standard_name") == standard and v not in VARIABLES]
+            if len(found) == 1:
+                ds = ds.rename({found[0]: name})
+                repairs.append(f"{found[0]} renamed to {name}")
+        if name not in ds:
+            held = ", ".join(map(str, ds.data_vars)) or "no variable"
+            remedy = "add it or rename yours: ds.rename(...)"
+            raise refusal(role, f"variable {name} {spec.required[name]}", held, remedy)
+    pair = [name for name in FACE_FLUXES if name in ds and role == "winds"]
+    if len(pair) == 1:
+        raise refusal(role, "both air mass fluxes or neither", f"{pair[0]} alone", f"add the other or drop {pair[0]}")
+    kept = [name for name in (*spec.required, *spec.optional) if name in ds]
+    ds = ds[kept]
+    ds = ds.drop_vars([c for c in ds.coords if c not in ds.dims and c != "time"])
+    if role == "initial" and "time" in ds.dims:
+        if ds.sizes["time"] != 1:
+            raise refusal("initial: time", "one date", f"{ds.sizes['time']} dates", 'choose one: ds.sel(time="...")')
+        check_time(ds["time"], role)
+        ds = ds.isel(time=0)
+    return ds, repairs
+
+
+def _check_axes(ds: xr.Dataset, role: str) -> tuple[xr.Dataset, str | None]:
+    for axis in ("time", "level", "lat", "lon"):
+        needed = any(axis in dims for dims in ROLES[role].required.values())
+        if needed and axis not in ds.dims:
+            got = f"dims {tuple(ds.dims)}"
+            raise refusal(f"{role}: {axis}", f"a dimension {axis}", got, f"rename yours: ds.rename(...), or add CF attributes to {axis}")
+        if needed and axis != "level" and axis not in ds.coords:
+            raise refusal(f"{role}: {axis}", f"coordinates on {axis}", "a dimension without values", f"use ds.assign_coords({axis}=...)")
+    check_latitude(ds["lat"], role)
+    check_longitude(ds["lon"], role)
+    if "time" in ds.dims:
+        check_time(ds["time"], role)
+        ds = ds.assign_coords(time=ds["time"].astype("datetime64[ns]"))
+    return check_level(ds, role) if "level" in ds.dims else (ds, None)
+
+
+def _check_dims(ds: xr.Dataset, role: str) -> None:
+    spec = ROLES[role]
+    for name, dims in (spec.required | spec.optional).items():
+        if name in ds and set(ds[name].dims) != set(dims):
+            remedy = "select or expand the others: ds.isel(...), ds.expand_dims(...)"
+            raise refusal(f"{role}: {name}", f"dims {dims}", f"{ds[name].dims}", remedy)
+    if 0 in ds.sizes.values():
+        raise refusal(role, "at least one point on every axis", f"sizes {dict(ds.sizes)}", "check the selection")
+
+
+def _check_hybrid(ds: xr.Dataset, role: str) -> None:
+    """Refuse hybrid coefficients that do not fit the levels, or whose pressures do not fall from the surface up."""
+    a, b = np.asarray(ds["hybrid_a"].values), np.asarray(ds["hybrid_b"].values)
+    count = ds.sizes["level"] if "level" in ds.sizes else a.size - 1
+    if a.size != count + 1:
+        remedy = "give the coefficients at layer interfaces, surface first"
+        raise refusal(f"{role}: hybrid_a, hybrid_b", f"{count + 1} interfaces for {count} levels", f"{a.size}", remedy)
+    try:
+        HybridLevels(tuple(a), tuple(b))
+    except ValueError:
+        pressure = np.round((a + b * 1e5) / 100, 2).tolist()
+        got = f"{pressure} hPa at a surface pressure of 1000 hPa"
+        remedy = "reverse both: ds.isel(level=slice(None, None, -1), level_interface=slice(None, None, -1))"
+        raise refusal(f"{role}: hybrid_a, hybrid_b", "pressures that fall, surface first", got, remedy) from None
+
+
+def _check_values(array: xr.DataArray, name: str, role: str) -> None:
+    """Read the variable once, block by block: NaN, infinity and values that no atmosphere has are refused."""
+    bad, first = 0, None
+    low, high = PLAUSIBLE.get(name, (-np.inf, np.inf))
+    for window in _windows(array):
+        values = np.asarray(array[window].values)
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            bad += int(wrong.sum())
+            first = first if first is not None else _index(array, window, wrong)
+            continue
+        beyond = (values < low) | (values > high)
+        if bad == 0 and beyond.any():
+            units = VARIABLES[name].units.replace("1e-6", "ppm")
+            got = f"{values[tuple(np.argwhere(beyond)[0])]:.6g} {units} at {_index(array, window, beyond)}"
+            raise refusal(f"{role}: {name}", f"values within {low:g}..{high:g} {units}", got, "check the units and the field")
+    if bad:
+        got = f"{bad} NaN or infinite, the first at {first}"
+        raise refusal(f"{role}: {name}", "finite values everywhere", got, "fill them or leave those frames out")
+
+
+def _windows(array: xr.DataArray) -> Iterator[tuple[slice, ...]]:
+    """Slices that cover the array: its own chunks, or slabs of the first axis of at most `BLOCK_VALUES` values."""
+    if array.chunks is not None:
+        sizes = array.chunks
+    elif array.ndim == 0:
+        sizes = ()
+    else:
+        rows = max(1, BLOCK_VALUES // max(1, int(np.prod(array.shape[1:]))))
+        edges = [*range(0, array.shape[0], rows), array.shape[0]]
+        sizes = (tuple(np.diff(edges).tolist()), *((n,) for n in array.shape[1:]))
+    starts = [np.concatenate([[0], np.cumsum(s)]).tolist() for s in sizes]
+    yield from itertools.product(*([slice(a, b) for a, b in zip(s[:-1], s[1:])] for s in starts))
+
+
+def _index(array: xr.DataArray, window: tuple[slice, ...], wrong: np.ndarray) -> str:
+    where = np.argwhere(wrong)[0]
+    return ", ".join(f"{dim}={int(i) + s.start}" for dim, i, s in zip(array.dims, where, window)) or "its one value"
+
+
+def _said(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160] if lines else 'no message'}"
+

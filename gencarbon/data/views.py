@@ -1,0 +1,38 @@
+"""The canonical datasets inside a benchmark store: what a user of HS-CO2 samples from and scores against."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.variables import describe, level_coordinates
+
+WINDS = ("u", "v", "surface_pressure", "eastward_air_mass_flux", "northward_air_mass_flux")
+
+
+def canonical_datasets(store: xr.Dataset, period: slice = slice(None)) -> dict[str, xr.Dataset]:
+    """`winds`, `fluxes`, `background`, `reference` and `initial` of the benchmark's CO2 over frames `period`.
+
+    CO2 is the base mole fraction plus the tagged tracers that belong to the total.
+    """
+    ds = store.isel(time=period)
+    weights = store["in_total"].values
+    total = lambda name: np.tensordot(weights, ds[name].values.astype(np.float64), axes=1)  # noqa: E731
+    base, dims = float(store.attrs["base_co2_ppm"]), ("time", "level", "lat", "lon")
+    grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
+    coords = {name: ds[name] for name in ("time", "lat", "lon")} | level_coordinates(levels)
+    made = {
+        "winds": {name: (ds[name].dims, ds[name].values) for name in WINDS},
+        "fluxes": {"flux": (("time", "lat", "lon"), total("tracer_flux"))},
+        "background": {"co2": (dims, base + total("tracer_background"))},
+        "reference": {
+            "co2": (dims, base + total("tracer")),
+            "air_mass": (dims, levels.air_mass(ds["surface_pressure"].values, grid)),
+        },
+    }
+    title = store.attrs.get("title", "HS-CO2")
+    sets = {role: describe(xr.Dataset(fields, coords)).assign_attrs(title=f"{title}: {role}") for role, fields in made.items()}
+    sets["fluxes"] = sets["fluxes"].drop_vars(["hybrid_a", "hybrid_b", "level"])
+    sets["initial"] = sets["reference"][["co2"]].isel(time=0)
+    return sets

@@ -1,0 +1,1 @@
+"""From noise to CO2: samplers, projection, seeds, pipeline."""

@@ -1,0 +1,52 @@
+"""The spread knob: the scale of the initial noise for which spread equals error on validation winds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import xarray as xr
+from pydantic import Field
+
+from gencarbon.config import Config, register
+from gencarbon.data.views import canonical_datasets
+from gencarbon.evaluation import accumulate
+from gencarbon.sampling.components import NoiseSchedule
+from gencarbon.sampling.pipeline import CO2Pipeline
+
+
+@register("calibrate")
+class CalibrateConfig(Config):
+    """How the knob is fitted: forecasts from `dates` initial dates spread over the validation split."""
+
+    kind: str
+    data: str = Field(description="name of the data config whose validation split is used")
+    checkpoint: str
+    dates: int = Field(3, ge=1)
+    frames: int = Field(20, ge=8)
+    members: int = Field(6, ge=2)
+    rounds: int = Field(2, ge=1, description="fixed-point steps")
+    seed: int = 1
+
+
+def spread_skill(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) -> float:
+    """Overall spread-skill ratio of forecasts over `store`."""
+    last = store.sizes["time"] - config.frames
+    firsts = [round(k * last / max(1, config.dates - 1)) for k in range(config.dates)]
+    total = None
+    for first in firsts:
+        sets = canonical_datasets(store, slice(first, first + config.frames))
+        reference = sets.pop("reference")
+        scores = accumulate(pipe(**sets, members=config.members, seed=config.seed), reference)
+        total = scores if total is None else total + scores
+    return float(total.to_dataset()["spread_skill_overall"])
+
+
+def calibrate(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig, say: Callable[[str], None] = print) -> float:
+    """Fits `noise_scale` and sets it in the pipeline; a fixed point, since spread is nearly linear in it."""
+    for _ in range(config.rounds):
+        scale = float(pipe.scheduler.config.noise_scale)
+        ratio = spread_skill(pipe, store, config)
+        settings = {k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")}
+        pipe.scheduler = NoiseSchedule(**settings | {"noise_scale": scale / ratio})
+        say(f"noise scale {scale:.3f}: spread-skill {ratio:.3f}; next {scale / ratio:.3f}")
+    return float(pipe.scheduler.config.noise_scale)

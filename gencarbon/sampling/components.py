@@ -1,0 +1,58 @@
+"""What a checkpoint holds beside its networks: the grid it was trained on, and how it samples."""
+
+from __future__ import annotations
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+
+from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.sampling.samplers import DEFAULT_SAMPLER, SAMPLERS, Sampler
+
+
+class ModelGrid(ModelMixin, ConfigMixin):
+    """Cells, levels and time step of a checkpoint, as a component that diffusers can save."""
+
+    @register_to_config
+    def __init__(self, lat_bounds: tuple, lon_bounds: tuple, hybrid_a: tuple, hybrid_b: tuple, step_seconds: float):
+        super().__init__()
+        self.register_buffer("cell_area", torch.tensor(self.cells.area))
+
+    @property
+    def cells(self) -> LatLonGrid:
+        return LatLonGrid(tuple(self.config.lat_bounds), tuple(self.config.lon_bounds))
+
+    @property
+    def layers(self) -> HybridLevels:
+        return HybridLevels(tuple(self.config.hybrid_a), tuple(self.config.hybrid_b))
+
+    @property
+    def step_seconds(self) -> float:
+        return float(self.config.step_seconds)
+
+
+class NoiseSchedule(SchedulerMixin, ConfigMixin):
+    """The sampler of a checkpoint, its noise levels, and the spread knob.
+
+    noise_scale multiplies the initial noise, which scales the ensemble's spread (linearly for a Gaussian); fitted on validation.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sampler: str = DEFAULT_SAMPLER,
+        steps: int | None = None,
+        sigma_max: float | None = None,
+        sigma_min: float | None = None,
+        rho: float | None = None,
+        noise_scale: float = 1.0,
+    ):
+        default = SAMPLERS[sampler]
+        given = {"steps": steps, "sigma_max": sigma_max, "sigma_min": sigma_min, "rho": rho}
+        self.register_to_config(**{name: getattr(default, name) if value is None else value for name, value in given.items()})
+
+    @property
+    def solver(self) -> Sampler:
+        default, c = SAMPLERS[self.config.sampler], self.config
+        return Sampler(default.solver, c.steps, c.sigma_max, c.sigma_min, c.rho, default.stochastic)

@@ -1,0 +1,171 @@
+"""Members: windows of frames rolled out over overlapping known frames. The border from xarray to torch.
+
+A member is a function of (checkpoint, inputs, seed, member) alone: it owns its noise, is computed by itself on one thread, and so
+comes out bit for bit the same in any batch, order, process or machine of one kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from gencarbon.budget import accumulated_flux, co2_mass
+from gencarbon.constants import kgkg_to_ppm
+from gencarbon.data.normalize import clock
+from gencarbon.errors import InputError
+from gencarbon.sampling.projection import MassProjection, close_budget
+
+OVERLAP = 2  # frames of a window that the previous one has made
+
+
+def window_starts(frames: int, window: int, first_known: bool) -> list[int]:
+    """First frames of windows that cover `frames`, each sharing at least OVERLAP frames with the one before, spread evenly."""
+    if frames < window:
+        kind = "the known first one included" if first_known else "all generated"
+        raise InputError(f"sampling needs at least {window} frames ({kind}), got {frames}; give a longer period of winds and fluxes")
+    count = 1 + -(-(frames - window) // (window - OVERLAP))
+    return [round(k * (frames - window) / max(1, count - 1)) for k in range(count)]
+
+
+def member_noise(shape: tuple[int, ...], seed: int, member: int, window: int, draw: int) -> Tensor:
+    """Standard normal noise owned by a member, drawn on the CPU: float64 of float32 draws."""
+    words = np.random.SeedSequence([seed, member, window, draw]).generate_state(2, np.uint32)
+    generator = torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
+    return torch.randn(shape, generator=generator).double()
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Everything a member is conditioned on. Arrays float64: level fields (time, level, lat, lon), surface fields (time, lat, lon)."""
+
+    pipe: object
+    time: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    surface_pressure: np.ndarray
+    flux: np.ndarray
+    background: np.ndarray
+    initial: np.ndarray | None
+
+    @cached_property
+    def air_mass(self) -> np.ndarray:
+        """kg of dry air, (time, level, lat, lon)."""
+        return self.pipe.grid.layers.air_mass(self.surface_pressure, self.pipe.grid.cells)
+
+    @cached_property
+    def target_mass(self) -> np.ndarray:
+        """What every frame must hold, (time,) kg CO2: initial mass + accumulated flux."""
+        start = co2_mass(self.background[0] if self.initial is None else self.initial, self.air_mass[0])
+        return start + accumulated_flux(self.flux, self.pipe.grid.cells.area, self.pipe.grid.step_seconds)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        return window_starts(len(self.time), self.pipe.frames, self.initial is not None)
+
+    @lru_cache(maxsize=64)  # noqa: B019  the forecast lives as long as its windows
+    def window(self, k: int) -> dict:
+        """Network inputs of window k, shared by all members."""
+        cut = slice(self.starts[k], self.starts[k] + self.pipe.frames)
+        device = self.pipe.device
+        on_levels = lambda a: torch.as_tensor(a[cut].swapaxes(0, 1)[None].copy(), device=device)  # noqa: E731
+        on_surface = lambda a: torch.as_tensor(a[cut][None].copy(), device=device)  # noqa: E731
+        grid = self.pipe.grid
+        fields = {"background": on_levels(self.background), "u": on_levels(self.u), "v": on_levels(self.v)}
+        fields |= {"air_mass": on_levels(self.air_mass), "flux": on_surface(self.flux)}
+        fields |= {"surface_pressure": on_surface(self.surface_pressure), "area": grid.cell_area.double()}
+        fields["lat"] = torch.as_tensor(grid.cells.lat, device=device)
+        fields["clock"] = clock(self.time[cut], torch.as_tensor(grid.cells.lon)).to(device)[None]
+        cond, amplitude = self.pipe.normalizer.encode(fields, grid.step_seconds)
+        target = torch.as_tensor(kgkg_to_ppm(self.target_mass[cut])[None], device=device)
+        unit = self.pipe.normalizer.residual_unit(amplitude)
+        return {"cond": cond, "unit": unit, "target": target, "background": fields["background"], "air_mass": fields["air_mass"]}
+
+    @torch.no_grad()
+    def member(self, seed: int, member: int | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yields (first frame, co2 (time, level, lat, lon) ppm, correction (time,) ppm) as windows finish.
+
+        member None is the mean network rolled out on itself: no noise, the same constraints.
+        """
+        done = 0
+        co2 = np.empty(self.background.shape)
+        if self.initial is not None:
+            co2[0], done = self.initial, 1
+            yield 0, co2[:1], np.zeros(1)
+        for k, start in enumerate(self.starts):
+            known = done - start
+            made, correction = self._window_of_member(k, known, co2[start:done], seed, member)
+            co2[done : start + self.pipe.frames] = made
+            yield done, made, correction
+            done = start + self.pipe.frames
+
+    def mean_network(self) -> np.ndarray:
+        """CO2 of the mean network rolled out, (time, level, lat, lon) ppm."""
+        return next(run_members(self, 0, [None], workers=1))[1]
+
+    def _window_of_member(self, k: int, known: int, past: np.ndarray, seed: int, member: int | None):
+        w, pipe = self.window(k), self.pipe
+        mask = (torch.arange(pipe.frames, device=pipe.device) < known).float()[None]
+        residual = torch.zeros_like(w["background"])
+        if known:
+            residual[:, :, :known] = torch.as_tensor(past.swapaxes(0, 1)[None].copy(), device=pipe.device) - w["background"][:, :, :known]
+        mean = pipe.denoiser.mean(w["cond"], (residual / w["unit"]).float(), mask)
+        offset = w["background"] + w["unit"] * mean.double()
+        unit = (w["unit"] * pipe.normalizer.remainder_unit()).expand_as(offset)
+        project = MassProjection(w["air_mass"], w["target"], offset, unit, 1 - mask.double())
+        x = torch.zeros_like(offset)
+        if member is not None:
+
+            def denoise(x: Tensor, sigma: float) -> Tensor:
+                level = torch.full_like(mask, sigma)
+                return project(pipe.denoiser(x.float(), level, w["cond"], mean, mask).double())
+
+            noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
+            x = pipe.scheduler.solver(denoise, pipe.scheduler.config.noise_scale * noise(0), lambda step: noise(1 + step))
+        co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"])
+        return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
+
+
+def run_members(
+    forecast: Forecast, seed: int, members: Sequence[int | None], workers: int, tick: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int | None, np.ndarray, np.ndarray]]:
+    """Yields (member, co2, correction) of several members, `workers` at a time, each on one thread; `tick` after every window.
+
+    One thread each: reductions over several threads round differently, and a member would depend on the machine's cores.
+    """
+
+    def whole(member: int | None) -> tuple[int | None, np.ndarray, np.ndarray]:
+        torch.set_num_threads(1)
+        co2, correction = np.empty(forecast.background.shape), np.zeros(len(forecast.time))
+        for first, made, moved in forecast.member(seed, member):
+            co2[first : first + len(made)], correction[first : first + len(made)] = made, moved
+            tick()
+        return member, co2, correction
+
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(whole, members)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+
+def static_template(forecast: Forecast, base: xr.Dataset) -> xr.Dataset:
+    """Everything of an ensemble dataset but its members, with coordinates from `base` (the winds)."""
+    dims = ("time", "level", "lat", "lon")
+    coords = {name: base[name] for name in ("time", "lat", "lon")}
+    ds = xr.Dataset(coords=coords | {"level": np.arange(1, forecast.background.shape[1] + 1)})
+    ds["air_mass"] = (dims, forecast.air_mass)
+    ds["flux"] = (("time", "lat", "lon"), forecast.flux)
+    ds["cell_area"] = (("lat", "lon"), forecast.pipe.grid.cells.area)
+    ds["co2_background"] = (dims, forecast.background)
+    ds["hybrid_a"] = ("level_interface", np.array(forecast.pipe.grid.layers.a))
+    ds["hybrid_b"] = ("level_interface", np.array(forecast.pipe.grid.layers.b))
+    return ds

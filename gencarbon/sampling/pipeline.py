@@ -1,0 +1,127 @@
+"""`CO2Pipeline`: winds and surface fluxes in, an ensemble of CO2 fields out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from diffusers import DiffusionPipeline
+from diffusers.utils import logging
+
+from gencarbon.data.checks import check_sampling_inputs
+from gencarbon.data.normalize import Normalizer
+from gencarbon.errors import InputError
+from gencarbon.model import ResidualDenoiser
+from gencarbon.sampling.coarse_run import coarse_run
+from gencarbon.sampling.components import ModelGrid, NoiseSchedule
+from gencarbon.sampling.ensemble import Forecast, run_members, static_template
+from gencarbon.variables import DIMS, describe
+
+SHIPPED = files("gencarbon") / "checkpoints"
+logging.disable_progress_bar()  # four small files
+
+
+class CO2Pipeline(DiffusionPipeline):
+    """The generator with everything it needs, as a diffusers pipeline.
+
+    denoiser: both networks; scheduler: sampler and spread knob; normalizer: scales; grid: cells, levels and step.
+    """
+
+    def __init__(self, denoiser: ResidualDenoiser, scheduler: NoiseSchedule, normalizer: Normalizer, grid: ModelGrid):
+        super().__init__()
+        self.register_modules(denoiser=denoiser, scheduler=scheduler, normalizer=normalizer, grid=grid)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, **kwargs) -> CO2Pipeline:
+        """A shipped checkpoint by name ("hsco2"), a folder, or a hub id. Safetensors only."""
+        shipped = SHIPPED / str(name)
+        path = str(shipped) if shipped.is_dir() else str(name)
+        if not Path(path).is_dir() and str(name).count("/") != 1:
+            names = sorted(p.name for p in SHIPPED.iterdir()) if SHIPPED.is_dir() else []
+            raise InputError(f"checkpoint: expected a shipped name {names}, a folder or a hub id owner/name, got {str(name)!r}; check the path")
+        if Path(path).is_dir() and not (Path(path) / "model_index.json").exists():
+            raise InputError(f"checkpoint: expected a folder with model_index.json, got {path}; give the folder that save_pretrained wrote")
+        pipe = super().from_pretrained(path, use_safetensors=True, **kwargs)
+        pipe.source = str(name)
+        pipe.denoiser.eval().to(memory_format=torch.channels_last)
+        return pipe
+
+    @property
+    def frames(self) -> int:
+        """Frames per window."""
+        return self.denoiser.config.frames
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all weights and configs: what an ensemble records of the checkpoint that made it."""
+        total = hashlib.sha256()
+        for part in (self.denoiser, self.normalizer, self.grid):
+            for key, value in sorted(part.state_dict().items()):
+                total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        settings = {k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}
+        total.update(json.dumps(settings, sort_keys=True).encode())
+        return total.hexdigest()
+
+    def forecast(
+        self, winds: xr.Dataset, fluxes: xr.Dataset, background: xr.Dataset | None = None, initial: xr.Dataset | None = None
+    ) -> tuple[Forecast, xr.Dataset]:
+        """Checked inputs as a `Forecast`, and the ensemble's template. Raises InputError before any work."""
+        inputs = check_sampling_inputs(winds, fluxes, background, initial, self.grid.cells, self.grid.layers, self.grid.step_seconds)
+        if inputs.background is None and inputs.initial is None:
+            raise InputError("sampling needs a coarse run or a state to start one from, got neither; give --background or --initial")
+        start = None if inputs.initial is None else np.asarray(inputs.initial["co2"].squeeze(drop=True).values, np.float64)
+        load = lambda ds, name: np.asarray(ds[name].values, np.float64)  # noqa: E731
+        ps, flux = load(inputs.winds, "surface_pressure"), load(inputs.fluxes, "flux")
+        if inputs.background is None:
+            b = coarse_run(inputs.winds, flux, start, self.grid.cells, self.grid.layers, self.grid.step_seconds)
+        else:
+            b = load(inputs.background, "co2")
+        u, v = load(inputs.winds, "u"), load(inputs.winds, "v")
+        made = Forecast(self, inputs.winds["time"].values, u, v, ps, flux, b, start)
+        made.starts  # noqa: B018  refuses a period that is too short now, not after the work has begun
+        template = static_template(made, inputs.winds)
+        template.attrs = {
+            "title": "Ensemble of CO2 fields sampled with gencarbon",
+            "Conventions": "CF-1.11",
+            "gencarbon_version": version("gencarbon"),
+            "checkpoint": str(getattr(self, "source", "in memory")),
+            "checkpoint_sha256": self.digest,
+            "sampler": json.dumps({k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}),
+            "initial_frame": "generated" if start is None else "known",
+            "notes": "; ".join(inputs.notes) or "inputs used as given",
+        }
+        return made, template
+
+    def __call__(
+        self,
+        winds: xr.Dataset,
+        fluxes: xr.Dataset,
+        background: xr.Dataset | None = None,
+        initial: xr.Dataset | None = None,
+        members: int = 16,
+        seed: int = 0,
+        mean_network: bool = False,
+        workers: int | None = None,
+    ) -> xr.Dataset:
+        """An ensemble in memory; `gencarbon sample` writes a Zarr store instead.
+
+        winds: u, v (m s-1), surface_pressure (Pa); fluxes: flux (kg m-2 s-1); background: co2 (ppm) of a coarse run, by default our
+        own from `initial`: co2 (ppm), the known first frame. mean_network: add the deterministic twin. Returns `co2`
+        (member, time, level, lat, lon) ppm with what is needed to score it. Raises InputError.
+        """
+        forecast, ds = self.forecast(winds, fluxes, background, initial)
+        workers = workers or torch.get_num_threads()
+        made = list(run_members(forecast, seed, range(members), workers))
+        ds["co2"] = (DIMS, np.stack([co2 for _, co2, _ in made]))
+        ds["budget_correction"] = (DIMS[:2], np.stack([correction for _, _, correction in made]))
+        if mean_network:
+            ds["co2_mean_network"] = (DIMS[1:], forecast.mean_network())
+        ds.attrs["seed"] = seed
+        return describe(ds.assign_coords(member=np.arange(members)))

@@ -1,0 +1,70 @@
+"""`gencarbon sample`: an ensemble written member by member, by one process or many under `accelerate launch`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from accelerate import PartialState
+
+from gencarbon.data.checks import refuse_existing
+from gencarbon.data.ensemble_store import EnsembleWriter
+from gencarbon.sampling.ensemble import run_members
+from gencarbon.sampling.pipeline import CO2Pipeline
+
+
+def sample_to_store(
+    pipe: CO2Pipeline,
+    inputs: dict[str, xr.Dataset | None],
+    members: int,
+    seed: int,
+    out: Path,
+    start: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+) -> Path:
+    """Samples `members` members into the Zarr store `out`, continuing a run that was killed. Returns `out`.
+
+    inputs: `winds`, `fluxes`, `background`, `initial` as for the pipeline. `start(total)` is told how many windows this
+    process will make and returns what to call after each. Raises InputError before any work.
+    """
+    state = PartialState()
+    if state.is_main_process:
+        refuse_existing(out)
+    forecast, template = pipe.forecast(**inputs)
+    template.attrs["seed"] = seed
+    fingerprint = {"checkpoint": pipe.digest, "seed": seed, "inputs": _digest(forecast)}
+    if state.is_main_process:
+        template["co2_mean_network"] = (("time", "level", "lat", "lon"), forecast.mean_network())
+        EnsembleWriter.create(out, template, members, pipe.frames, fingerprint)
+    state.wait_for_everyone()
+    writer = EnsembleWriter.create(out, template, members, pipe.frames, fingerprint, create=False)
+    done = set(writer.done_members())
+    state.wait_for_everyone()
+    mine = [m for m in range(members) if m not in done][state.process_index :: state.num_processes]
+    windows = len(forecast.starts) + (forecast.initial is not None)
+    tick = start(windows * len(mine))
+    for member, co2, correction in run_members(forecast, seed, mine, _workers(state.num_processes), tick):
+        writer.write(member, 0, co2, correction)
+        writer.finish_member(member)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        writer.close()
+    state.wait_for_everyone()
+    return out
+
+
+def _workers(processes: int) -> int:
+    """Members at a time: one a core, shared among processes of this machine."""
+    return max(1, (torch.get_num_threads() if processes == 1 else 1))
+
+
+def _digest(forecast) -> str:
+    """SHA-256 over everything that members are conditioned on."""
+    total = hashlib.sha256()
+    arrays = (forecast.u, forecast.v, forecast.surface_pressure, forecast.flux, forecast.background, forecast.initial)
+    for array in (forecast.time.astype("datetime64[s]").astype(np.int64), *arrays):
+        total.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()

@@ -1,0 +1,25 @@
+"""Put a trained checkpoint and ten days of the test split into the package.
+
+    python scripts/ship.py PIPELINE_FOLDER DATA_FOLDER
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import xarray as xr
+
+from gencarbon import CO2Pipeline
+from gencarbon.data.views import canonical_datasets
+from gencarbon.sample_data import pack_sample
+
+PACKAGE = Path(__file__).parents[1] / "gencarbon"
+FRAMES = 44  # ten days and three quarters: whole windows of 8 frames, 2 of them shared
+
+if __name__ == "__main__":
+    pipeline, data = map(Path, sys.argv[1:])
+    target = PACKAGE / "checkpoints" / "hsco2"
+    shutil.rmtree(target, ignore_errors=True)
+    CO2Pipeline.from_pretrained(pipeline).save_pretrained(target)
+    store = xr.open_zarr(data / "test.zarr")
+    pack_sample(canonical_datasets(store, slice(0, FRAMES)), PACKAGE / "samples")
