@@ -18,7 +18,8 @@ BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
 class Limit(Config):
-    """Bounds, both inclusive, on every figure whose name matches a shell pattern such as `*/std_ratio/s=1`."""
+    """Bounds, both inclusive, on every figure whose name matches a shell pattern such as
+    `*/std_ratio/s=1`."""
 
     figure: str
     at_least: float = -math.inf
@@ -84,11 +85,14 @@ class Verdict:
 
 
 def judge(limits: tuple[Limit, ...], figures: dict[str, Figure]) -> list[Verdict]:
-    """Every limit on every figure it names. A limit that names no figure is an error: it would pass unseen."""
+    """Every limit on every figure it names. A limit that names no figure is an error: it would pass
+    unseen."""
     verdicts = []
     for limit in limits:
         names = [name for name in figures if fnmatchcase(name, limit.figure)]
         if not names:
-            raise InputError(f"limit {limit.figure!r} matches none of the figures {sorted(figures)}; correct its pattern")
+            raise InputError(
+                f"limit {limit.figure!r} matches none of the figures {sorted(figures)}; correct its pattern"
+            )
         verdicts += [Verdict(name, figures[name].value, limit.at_least, limit.at_most) for name in names]
     return verdicts

@@ -1,7 +1,8 @@
-"""`python -m eval.run NAME [--quick]`: run one benchmark, print its table and limits, write eval/results/NAME.json.
+"""`python -m eval.run NAME [--quick]`: run one benchmark, print its table and limits, write
+eval/results/NAME.json.
 
-Exit status: 0 all limits met, 1 a limit missed, 2 a mistake in the call. `--quick` uses only what ships with the package and
-leaves eval/results alone.
+Exit status: 0 all limits met, 1 a limit missed, 2 a mistake in the call. `--quick` uses only what ships with
+the package and leaves eval/results alone.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m eval.run", description=__doc__)
     parser.add_argument("name", help="a file of eval/benchmarks, without .yaml")
-    parser.add_argument("--quick", action="store_true", help="only what ships with the package; writes nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="only what ships with the package; writes nothing"
+    )
     options = parser.parse_args(arguments)
     try:
         return run(options.name, load_benchmark(options.name), options.quick, RESULTS, Console())

@@ -7,4 +7,12 @@ from gencarbon.model import ResidualDenoiser
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
 
-__all__ = ["CO2Pipeline", "InputError", "ModelGrid", "NoiseSchedule", "Normalizer", "ResidualDenoiser", "evaluate"]
+__all__ = [
+    "CO2Pipeline",
+    "InputError",
+    "ModelGrid",
+    "NoiseSchedule",
+    "Normalizer",
+    "ResidualDenoiser",
+    "evaluate",
+]

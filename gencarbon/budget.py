@@ -28,11 +28,15 @@ def accumulated_flux(flux: np.ndarray, area: np.ndarray, step_seconds: float) ->
 
     The first value is 0; the flux of the last frame acts after it and is not used.
     """
-    per_step = np.einsum("tyx,yx->t", np.asarray(flux, np.float64), np.asarray(area, np.float64)) * step_seconds
+    per_step = (
+        np.einsum("tyx,yx->t", np.asarray(flux, np.float64), np.asarray(area, np.float64)) * step_seconds
+    )
     return np.concatenate([[0.0], np.cumsum(per_step[:-1])])
 
 
-def budget_error(co2: np.ndarray, air_mass: np.ndarray, flux: np.ndarray, area: np.ndarray, step_seconds: float) -> np.ndarray:
+def budget_error(
+    co2: np.ndarray, air_mass: np.ndarray, flux: np.ndarray, area: np.ndarray, step_seconds: float
+) -> np.ndarray:
     """|mass - (initial mass + accumulated flux)| / |accumulated flux|, (..., time); the first frame is 0 by definition.
 
     co2 (..., time, level, lat, lon) ppm; air_mass (time, level, lat, lon) kg; flux (time, lat, lon) kg m-2 s-1; area (lat, lon) m2.

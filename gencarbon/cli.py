@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from gencarbon.errors import InputError
 
@@ -35,7 +42,13 @@ def is_main_process() -> bool:
 
 
 def _bar(label: str) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+    )
     return Progress(*columns, TimeRemainingColumn(), console=console, disable=not is_main_process())
 
 
@@ -72,8 +85,8 @@ def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr 
 
     findings = check_files(files)
     for finding in findings:
-        _say(str(finding))
-    if any(finding.refused for finding in findings):
+        _say(f"{'ok     ' if finding.ok else 'REFUSED'} {finding.path} as {finding.role}: {finding.message}")
+    if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
@@ -88,7 +101,9 @@ def data_info(file: Annotated[Path, typer.Argument(help="a NetCDF or Zarr file")
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="a file of kind `train`, such as configs/train_hsco2.yaml")],
-    run: Annotated[str | None, typer.Option(help="name of the run folder; by default that of the config")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="name of the run folder; by default that of the config")
+    ] = None,
 ) -> None:
     """Train the mean network, then the diffusion of what it leaves. Resumes exactly; works under `accelerate launch`."""
     from gencarbon.training.settings import TrainConfig
@@ -124,10 +139,16 @@ def sample(
     fluxes: Annotated[Path, typer.Option(help="flux of CO2, kg m-2 s-1, upward positive")],
     out: Annotated[Path, typer.Option(help="the ensemble to write, a new Zarr store")],
     checkpoint: Annotated[str, typer.Option(help="a shipped name, a folder or a hub id")] = "hsco2",
-    background: Annotated[Path | None, typer.Option(help="co2 (ppm) of a coarse run; by default our own, from --initial")] = None,
-    initial: Annotated[Path | None, typer.Option(help="co2 (ppm) of the first frame, where it is known")] = None,
+    background: Annotated[
+        Path | None, typer.Option(help="co2 (ppm) of a coarse run; by default our own, from --initial")
+    ] = None,
+    initial: Annotated[
+        Path | None, typer.Option(help="co2 (ppm) of the first frame, where it is known")
+    ] = None,
     members: Annotated[int, typer.Option(min=1, help="size of the ensemble")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="of the noise; a member depends on it and on its number alone")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="of the noise; a member depends on it and on its number alone")
+    ] = 0,
 ) -> None:
     """Sample an ensemble of CO2 fields. Kill it and run it again: it goes on.
 
@@ -152,7 +173,9 @@ def sample(
 
 @app.command()
 def evaluate(
-    ensemble: Annotated[Path, typer.Argument(help="a store written by `gencarbon sample`, or any in its layout")],
+    ensemble: Annotated[
+        Path, typer.Argument(help="a store written by `gencarbon sample`, or any in its layout")
+    ],
     reference: Annotated[Path, typer.Option(help="co2 (ppm) and air_mass (kg) of the reference transport")],
     out: Annotated[Path, typer.Option(help="a new folder for scores.json, scores.nc and report.html")],
 ) -> None:
@@ -175,7 +198,9 @@ def evaluate(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="a new folder for the ensemble, the scores and the report")] = Path("demo-output"),
+    out: Annotated[
+        Path, typer.Option(help="a new folder for the ensemble, the scores and the report")
+    ] = Path("demo-output"),
     members: Annotated[int, typer.Option(min=2, help="size of the ensemble")] = 16,
 ) -> None:
     """The main job on the shipped sample and checkpoint: sample ten days, score them, write the report."""
@@ -195,5 +220,7 @@ def main() -> None:
         app()
     except InputError as error:
         if is_main_process():
-            Console(stderr=True).print(f"gencarbon: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            Console(stderr=True).print(
+                f"gencarbon: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+            )
         sys.exit(2)

@@ -20,7 +20,8 @@ class Config(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The config in a YAML file; an InputError names the file, the key, what was expected and what came."""
+        """The config in a YAML file; an InputError names the file, the key, what was expected and what
+        came."""
         return cls.parse(read_yaml(path), where=str(path))
 
     @classmethod
@@ -53,11 +54,17 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(path).read_text())
     except OSError as error:
-        raise InputError(f"{path}: expected a readable YAML file, got {error.strerror}; check the path") from None
+        raise InputError(
+            f"{path}: expected a readable YAML file, got {error.strerror}; check the path"
+        ) from None
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: expected YAML with plain values, got {_one_line(error)}; correct the file") from None
+        raise InputError(
+            f"{path}: expected YAML with plain values, got {_one_line(error)}; correct the file"
+        ) from None
     if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a mapping `key: value`, got {type(values).__name__}; see configs/")
+        raise InputError(
+            f"{path}: expected a mapping `key: value`, got {type(values).__name__}; see configs/"
+        )
     return values
 
 

@@ -29,9 +29,13 @@ class LatLonGrid:
                     f"got {edges[:4]}...; sort the dataset first: ds.sortby(...)"
                 )
         if self.lat_bounds[0] < -90 or self.lat_bounds[-1] > 90:
-            raise ValueError(f"lat_bounds must lie within -90..90 degrees, got {self.lat_bounds[0]}, {self.lat_bounds[-1]}")
+            raise ValueError(
+                f"lat_bounds must lie within -90..90 degrees, got {self.lat_bounds[0]}, {self.lat_bounds[-1]}"
+            )
         if self.lon_bounds[-1] - self.lon_bounds[0] > 360 + 1e-9:
-            raise ValueError(f"lon_bounds must span at most 360 degrees, got {self.lon_bounds[-1] - self.lon_bounds[0]}")
+            raise ValueError(
+                f"lon_bounds must span at most 360 degrees, got {self.lon_bounds[-1] - self.lon_bounds[0]}"
+            )
 
     @classmethod
     def equiangular(cls, nlat: int, nlon: int) -> LatLonGrid:
@@ -45,7 +49,9 @@ class LatLonGrid:
         """The grid whose cell centres are `lat` and `lon` (degrees); edges lie midway, the outermost at the poles."""
         lat, lon = np.asarray(ds["lat"], dtype=float), np.asarray(ds["lon"], dtype=float)
         if lat.size < 2 or lon.size < 2:
-            raise InputError(f"a grid needs at least 2 latitudes and 2 longitudes, got {lat.size} x {lon.size}; give global fields")
+            raise InputError(
+                f"a grid needs at least 2 latitudes and 2 longitudes, got {lat.size} x {lon.size}; give global fields"
+            )
         lat_edges = np.concatenate([[-90.0], (lat[1:] + lat[:-1]) / 2, [90.0]])
         dlon = 360.0 / lon.size
         if not np.allclose(np.diff(lon), dlon, atol=1e-4):
@@ -82,13 +88,19 @@ class LatLonGrid:
 
     @property
     def is_global(self) -> bool:
-        return bool(np.isclose(self.lon_bounds[-1] - self.lon_bounds[0], 360) and self.lat_bounds[0] == -90 and self.lat_bounds[-1] == 90)
+        return bool(
+            np.isclose(self.lon_bounds[-1] - self.lon_bounds[0], 360)
+            and self.lat_bounds[0] == -90
+            and self.lat_bounds[-1] == 90
+        )
 
     def coarsen(self, factor: int) -> LatLonGrid:
         """The grid whose cells are blocks of `factor` x `factor` of these."""
         nlat, nlon = self.shape
         if nlat % factor or nlon % factor:
-            raise ValueError(f"a grid of {nlat} x {nlon} cells cannot be coarsened by {factor}; choose a common divisor")
+            raise ValueError(
+                f"a grid of {nlat} x {nlon} cells cannot be coarsened by {factor}; choose a common divisor"
+            )
         return LatLonGrid(self.lat_bounds[::factor], self.lon_bounds[::factor])
 
     def coordinates(self) -> dict[str, np.ndarray]:
@@ -107,10 +119,14 @@ class HybridLevels:
         object.__setattr__(self, "a", tuple(float(v) for v in self.a))
         object.__setattr__(self, "b", tuple(float(v) for v in self.b))
         if len(self.a) != len(self.b) or len(self.a) < 2:
-            raise ValueError(f"hybrid_a and hybrid_b need the same length of at least 2 interfaces, got {len(self.a)} and {len(self.b)}")
+            raise ValueError(
+                f"hybrid_a and hybrid_b need the same length of at least 2 interfaces, got {len(self.a)} and {len(self.b)}"
+            )
         pressure = np.array(self.a) + np.array(self.b) * 1e5
         if not np.all(np.diff(pressure) < 0):
-            raise ValueError(f"hybrid levels must run from the surface up (pressure falling), got {pressure} Pa at 1000 hPa; reverse the level axis")
+            raise ValueError(
+                f"hybrid levels must run from the surface up (pressure falling), got {pressure} Pa at 1000 hPa; reverse the level axis"
+            )
 
     @classmethod
     def sigma(cls, count: int) -> HybridLevels:
@@ -130,7 +146,10 @@ class HybridLevels:
     def thickness(self, surface_pressure: np.ndarray) -> np.ndarray:
         """Pressure thickness of the layers, (..., level, lat, lon) Pa, of surface_pressure (..., lat, lon) Pa."""
         da, db = -np.diff(self.a), -np.diff(self.b)
-        return da[:, None, None] + db[:, None, None] * np.asarray(surface_pressure, dtype=np.float64)[..., None, :, :]
+        return (
+            da[:, None, None]
+            + db[:, None, None] * np.asarray(surface_pressure, dtype=np.float64)[..., None, :, :]
+        )
 
     def air_mass(self, surface_pressure: np.ndarray, grid: LatLonGrid) -> np.ndarray:
         """Dry air per cell, (..., level, lat, lon) kg, when `surface_pressure` (..., lat, lon) Pa is that of dry air."""

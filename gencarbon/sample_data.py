@@ -38,7 +38,12 @@ def pack_sample(datasets: dict[str, xr.Dataset], folder: Path) -> None:
             codec = lambda size: [BloscCodec(cname="zstd", clevel=9, shuffle="shuffle", typesize=size)]  # noqa: E731
             if name in PACKED:
                 scale, offset = PACKED[str(name)]
-                encoding[str(name)] = {"dtype": "int16", "scale_factor": scale, "add_offset": offset, "compressors": codec(2)}
+                encoding[str(name)] = {
+                    "dtype": "int16",
+                    "scale_factor": scale,
+                    "add_offset": offset,
+                    "compressors": codec(2),
+                }
             else:
                 kept = np.float64 if name == "surface_pressure" else np.float32
                 ds[name] = array.astype(kept)

@@ -33,21 +33,31 @@ VARIABLES = {
     for v in (
         Variable("co2", "1e-6", "dry-air mole fraction of CO2 (ppm)", _DRY_CO2),
         Variable("co2_background", "1e-6", "dry-air mole fraction of CO2 of the coarse run (ppm)", _DRY_CO2),
-        Variable("co2_mean_network", "1e-6", "dry-air mole fraction of CO2 of the mean network (ppm)", _DRY_CO2),
+        Variable(
+            "co2_mean_network", "1e-6", "dry-air mole fraction of CO2 of the mean network (ppm)", _DRY_CO2
+        ),
         Variable("tracer", "1e-6", "tagged CO2 tracer, reference transport (ppm)"),
         Variable("tracer_background", "1e-6", "tagged CO2 tracer, coarse transport (ppm)"),
-        Variable("flux", "kg m-2 s-1", "upward surface flux of CO2", "surface_upward_mass_flux_of_carbon_dioxide"),
+        Variable(
+            "flux", "kg m-2 s-1", "upward surface flux of CO2", "surface_upward_mass_flux_of_carbon_dioxide"
+        ),
         Variable("tracer_flux", "kg m-2 s-1", "upward surface flux of the tagged CO2 tracer"),
         Variable("u", "m s-1", "eastward wind", "eastward_wind"),
         Variable("v", "m s-1", "northward wind", "northward_wind"),
         Variable("surface_pressure", "Pa", "surface pressure of dry air", "surface_air_pressure"),
-        Variable("eastward_air_mass_flux", "kg s-1", "air mass flux through the western face, mean over the step"),
-        Variable("northward_air_mass_flux", "kg s-1", "air mass flux through the southern face, mean over the step"),
+        Variable(
+            "eastward_air_mass_flux", "kg s-1", "air mass flux through the western face, mean over the step"
+        ),
+        Variable(
+            "northward_air_mass_flux", "kg s-1", "air mass flux through the southern face, mean over the step"
+        ),
         Variable("air_mass", "kg", "mass of dry air in the cell"),
         Variable("cell_area", "m2", "area of the cell", "cell_area"),
         Variable("hybrid_a", "Pa", "hybrid coefficient a at layer interfaces"),
         Variable("hybrid_b", "1", "hybrid coefficient b at layer interfaces"),
-        Variable("budget_correction", "1e-6", "air-mass-weighted mean moved by the final mass projection (ppm)"),
+        Variable(
+            "budget_correction", "1e-6", "air-mass-weighted mean moved by the final mass projection (ppm)"
+        ),
         Variable("member", "1", "ensemble member", "realization"),
     )
 }

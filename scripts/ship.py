@@ -1,6 +1,6 @@
 """Put a trained checkpoint and ten days of the test split into the package.
 
-    python scripts/ship.py PIPELINE_FOLDER DATA_FOLDER
+python scripts/ship.py PIPELINE_FOLDER DATA_FOLDER
 """
 
 import shutil

@@ -58,7 +58,11 @@ def initial(start="2001-01-01"):
 
 def ensemble_template(frames=9, start="2001-01-01"):
     """Coordinates, static variables and attributes of an ensemble, without its members."""
-    ds = reference(frames, start).rename(co2="co2_background").assign(flux=fluxes(frames, start).flux, cell_area=(("lat", "lon"), GRID.area))
+    ds = (
+        reference(frames, start)
+        .rename(co2="co2_background")
+        .assign(flux=fluxes(frames, start).flux, cell_area=(("lat", "lon"), GRID.area))
+    )
     return describe(ds).assign_attrs(title="an ensemble", seed=0, initial_frame="known")
 
 

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests."""
 
 import pytest
+
 from tests.synthetic import synthetic_ensemble
 
 

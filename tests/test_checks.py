@@ -1,19 +1,32 @@
-"""Every bad input: one clear line (where, expected, got, what to do), before any work, and nothing is written."""
+"""Every bad input: one clear line (where, expected, got, what to do), before any work; nothing is written."""
 
 import os
 
 import numpy as np
 import pytest
 import xarray as xr
-from tests import canonical as build
 
 from gencarbon.data.checks import check_sampling_inputs, refuse_existing
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
+from tests import canonical as build
 
 
-def check(winds=None, fluxes=None, background=None, initial=None, grid=build.GRID, levels=build.LEVELS, step=build.STEP_SECONDS):
-    given = [build.winds() if winds is None else winds, build.fluxes() if fluxes is None else fluxes, background, initial]
+def check(
+    winds=None,
+    fluxes=None,
+    background=None,
+    initial=None,
+    grid=build.GRID,
+    levels=build.LEVELS,
+    step=build.STEP_SECONDS,
+):
+    given = [
+        build.winds() if winds is None else winds,
+        build.fluxes() if fluxes is None else fluxes,
+        background,
+        initial,
+    ]
     return check_sampling_inputs(*given, grid, levels, step)
 
 
@@ -47,7 +60,9 @@ def late(ds):
 
 
 def upside_down(ds):
-    return ds.isel(level=slice(None, None, -1), level_interface=slice(None, None, -1)).assign_coords(level=[1, 2, 3])
+    return ds.isel(level=slice(None, None, -1), level_interface=slice(None, None, -1)).assign_coords(
+        level=[1, 2, 3]
+    )
 
 
 # role, change, words of the message
@@ -58,46 +73,151 @@ BAD = {
     "unit unknown": ("fluxes", units("flux", "lots per day"), "'lots per day'", "kg m-2 s-1"),
     "flux of carbon": ("fluxes", units("flux", "kgC m-2 s-1"), "mass of carbon", "3.664"),
     "flux of carbon, spaced": ("fluxes", units("flux", "g C m-2 d-1"), "mass of carbon", "3.664"),
-    "flux expressed as carbon": ("fluxes", units("flux", "kg m-2 s-1", standard_name="x_expressed_as_carbon"), "expressed_as_carbon", "3.664"),
-    "flux downward": ("fluxes", units("flux", "kg m-2 s-1", standard_name="surface_downward_mass_flux_of_x"), "upward", "-1"),
-    "mass mixing ratio": ("background", units("co2", "kg kg-1"), "'kg kg-1'", "658144"),
+    "flux expressed as carbon": (
+        "fluxes",
+        units("flux", "kg m-2 s-1", standard_name="x_expressed_as_carbon"),
+        "expressed_as_carbon",
+        "3.664",
+    ),
+    "flux downward": (
+        "fluxes",
+        units("flux", "kg m-2 s-1", standard_name="surface_downward_mass_flux_of_x"),
+        "upward",
+        "-1",
+    ),
+    "mass mixing ratio": ("background", units("co2", "kg kg-1"), "'kg kg-1'", "658147"),
     "plain ratio": ("background", units("co2", "1", standard_name=""), "'1'", "mole fraction"),
     "latitudes in radians": ("winds", units("lat", "radian"), "lat", "degrees_north"),
     "text": ("fluxes", lambda ds: ds.assign(flux=ds.flux.astype(str)), "dtype", "floating point"),
-    "NaN": ("winds", put("u", np.nan), "384 NaN or infinite, the first at time=2, level=0, lat=0, lon=0", "leave those frames out"),
+    "NaN": (
+        "winds",
+        put("u", np.nan),
+        "384 NaN or infinite, the first at time=2, level=0, lat=0, lon=0",
+        "leave those frames out",
+    ),
     "infinity": ("fluxes", put("flux", np.inf), "time=2", "leave those frames out"),
     "NaN in the initial state": ("initial", put("co2", np.nan), "128 NaN", "level=2"),
-    "latitudes descending": ("winds", lambda ds: ds.isel(lat=slice(None, None, -1)), "south to north", 'ds.sortby("lat")'),
-    "latitude twice": ("fluxes", lambda ds: ds.isel(lat=[0, 1, 1, 2, 3, 4, 5, 6, 7]), "2 times", 'drop_duplicates("lat")'),
-    "latitudes of one half": ("winds", lambda ds: ds.isel(lat=slice(4, None)), "pole to pole", "all latitudes"),
-    "longitudes descending": ("winds", lambda ds: ds.isel(lon=slice(None, None, -1)), "eastward", 'ds.sortby("lon")'),
+    "latitudes descending": (
+        "winds",
+        lambda ds: ds.isel(lat=slice(None, None, -1)),
+        "south to north",
+        'ds.sortby("lat")',
+    ),
+    "latitude twice": (
+        "fluxes",
+        lambda ds: ds.isel(lat=[0, 1, 1, 2, 3, 4, 5, 6, 7]),
+        "2 times",
+        'drop_duplicates("lat")',
+    ),
+    "latitudes of one half": (
+        "winds",
+        lambda ds: ds.isel(lat=slice(4, None)),
+        "pole to pole",
+        "all latitudes",
+    ),
+    "longitudes descending": (
+        "winds",
+        lambda ds: ds.isel(lon=slice(None, None, -1)),
+        "eastward",
+        'ds.sortby("lon")',
+    ),
     "longitudes from -180": ("winds", shifted, "first longitude in [0, 22.5)", "% 360"),
     "meridian again": ("fluxes", repeated_meridian, "each meridian once", "isel(lon=slice(None, -1))"),
-    "longitudes of a region": ("winds", lambda ds: ds.isel(lon=slice(0, 5)), "round the globe", "global fields"),
-    "gap in time": ("winds", lambda ds: ds.isel(time=[0, 1, 2, 3, 6, 7, 8]), "a gap of 2 frames between 2001-01-01T18:00:00", "fill the gap"),
+    "longitudes of a region": (
+        "winds",
+        lambda ds: ds.isel(lon=slice(0, 5)),
+        "round the globe",
+        "global fields",
+    ),
+    "gap in time": (
+        "winds",
+        lambda ds: ds.isel(time=[0, 1, 2, 3, 6, 7, 8]),
+        "a gap of 2 frames between 2001-01-01T18:00:00",
+        "fill the gap",
+    ),
     "uneven time": ("fluxes", late, "7 h", "one even step"),
     "date twice": ("winds", lambda ds: ds.isel(time=[0, 1, 1, 2]), "same date twice", "drop_duplicates"),
-    "time backward": ("fluxes", lambda ds: ds.isel(time=slice(None, None, -1)), "a step back", 'sortby("time")'),
-    "time without dates": ("winds", lambda ds: ds.assign_coords(time=np.arange(9)), "datetime64", "standard calendar"),
+    "time backward": (
+        "fluxes",
+        lambda ds: ds.isel(time=slice(None, None, -1)),
+        "a step back",
+        'sortby("time")',
+    ),
+    "time without dates": (
+        "winds",
+        lambda ds: ds.assign_coords(time=np.arange(9)),
+        "datetime64",
+        "standard calendar",
+    ),
     "one frame": ("winds", lambda ds: ds.isel(time=[0]), "at least 2 frames", "longer period"),
     "hybrid missing": ("winds", lambda ds: ds.drop_vars("hybrid_a"), "hybrid_a", "add it"),
     "levels from the top": ("winds", upside_down, "surface first", "level_interface=slice(None, None, -1)"),
-    "levels counted down": ("background", lambda ds: ds.isel(level=slice(None, None, -1)), "1..3 from the surface up", "isel(level"),
-    "too few interfaces": ("winds", lambda ds: ds.isel(level_interface=slice(0, 3)), "4 interfaces for 3 levels", "surface first"),
+    "levels counted down": (
+        "background",
+        lambda ds: ds.isel(level=slice(None, None, -1)),
+        "1..3 from the surface up",
+        "isel(level",
+    ),
+    "too few interfaces": (
+        "winds",
+        lambda ds: ds.isel(level_interface=slice(0, 3)),
+        "4 interfaces for 3 levels",
+        "surface first",
+    ),
     "a level missing": ("background", lambda ds: ds.isel(level=[0, 2]), "1..2", "assign_coords"),
-    "pressure in hPa called Pa": ("winds", lambda ds: ds.assign(surface_pressure=(ds.surface_pressure / 100).assign_attrs(units="Pa")), "30000..120000", "check the units"),
-    "CO2 in mol/mol called ppm": ("background", lambda ds: ds.assign(co2=(ds.co2 * 1e-6).assign_attrs(ds.co2.attrs)), "50..5000", "check the units"),
+    "pressure in hPa called Pa": (
+        "winds",
+        lambda ds: ds.assign(surface_pressure=(ds.surface_pressure / 100).assign_attrs(units="Pa")),
+        "30000..120000",
+        "check the units",
+    ),
+    "CO2 in mol/mol called ppm": (
+        "background",
+        lambda ds: ds.assign(co2=(ds.co2 * 1e-6).assign_attrs(ds.co2.attrs)),
+        "50..5000",
+        "check the units",
+    ),
     "flux too large": ("fluxes", put("flux", 1e-3), "0.001 kg m-2 s-1", "check the units"),
     "wind too strong": ("winds", put("u", -250.0), "-250 m s-1", "check the units"),
     "dim too many": ("fluxes", lambda ds: ds.expand_dims(sector=2), "sector", "ds.isel"),
-    "other step": ("fluxes", lambda ds: ds.isel(time=slice(None, None, 2)), "step of 6 h, got 12 h", "interpolate"),
-    "other period": ("fluxes", lambda ds: build.fluxes(start="2002-01-01"), "2 common frames, got 0", "same period"),
-    "other hours": ("fluxes", lambda ds: build.fluxes(start="2001-01-01T03"), "2 common frames, got 0", "same hours of the day"),
-    "one common frame": ("fluxes", lambda ds: build.fluxes(start="2001-01-03"), "2 common frames, got 1", "same period"),
-    "one face flux": ("winds", lambda ds: ds.assign(eastward_air_mass_flux=ds.u.assign_attrs(units="kg s-1")), "alone", "drop"),
-    "initial date": ("initial", lambda ds: build.initial("2001-01-02"), "first common frame, 2001-01-01", "drop_vars"),
+    "other step": (
+        "fluxes",
+        lambda ds: ds.isel(time=slice(None, None, 2)),
+        "step of 6 h, got 12 h",
+        "interpolate",
+    ),
+    "other period": (
+        "fluxes",
+        lambda ds: build.fluxes(start="2002-01-01"),
+        "2 common frames, got 0",
+        "same period",
+    ),
+    "other hours": (
+        "fluxes",
+        lambda ds: build.fluxes(start="2001-01-01T03"),
+        "2 common frames, got 0",
+        "same hours of the day",
+    ),
+    "one common frame": (
+        "fluxes",
+        lambda ds: build.fluxes(start="2001-01-03"),
+        "2 common frames, got 1",
+        "same period",
+    ),
+    "one face flux": (
+        "winds",
+        lambda ds: ds.assign(eastward_air_mass_flux=ds.u.assign_attrs(units="kg s-1")),
+        "alone",
+        "drop",
+    ),
+    "initial date": (
+        "initial",
+        lambda ds: build.initial("2001-01-02"),
+        "first common frame, 2001-01-01",
+        "drop_vars",
+    ),
     "many initial dates": ("initial", lambda ds: build.background(3), "one date, got 3 dates", "ds.sel"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -115,7 +235,11 @@ def test_bad_input_gets_one_clear_line(case, tmp_path, monkeypatch):
 
 MODEL = {
     "grid": ({"grid": LatLonGrid.equiangular(16, 32)}, "winds: lat", "regrid"),
-    "longitude": ({"grid": LatLonGrid(build.GRID.lat_bounds, tuple(np.array(build.GRID.lon_bounds) - 11.25))}, "winds: lon", "regrid"),
+    "longitude": (
+        {"grid": LatLonGrid(build.GRID.lat_bounds, tuple(np.array(build.GRID.lon_bounds) - 11.25))},
+        "winds: lon",
+        "regrid",
+    ),
     "levels": ({"levels": HybridLevels.sigma(8)}, "8 levels of the checkpoint, got 3", "interpolate"),
     "hybrid": ({"levels": HybridLevels((0, 0, 0, 0), (1, 0.8, 0.3, 0))}, "hybrid_b", "interpolate"),
     "step": ({"step": 3600.0}, "step of 1 h, got 6 h", "checkpoint"),
@@ -125,7 +249,7 @@ MODEL = {
 @pytest.mark.parametrize("case", MODEL)
 def test_a_checkpoint_made_for_other_data_is_refused(case):
     change, *words = MODEL[case]
-    with pytest.raises(InputError, match="expected .*, got .*; ") as caught:
+    with pytest.raises(InputError, match=r"expected .*, got .*; ") as caught:
         check(**change)
     assert all(word in str(caught.value) for word in words)
 

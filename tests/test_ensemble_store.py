@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import xarray as xr
-from tests import canonical as build
 
 from gencarbon.data.ensemble_store import EnsembleWriter
 from gencarbon.data.store import canonical, open_dataset
 from gencarbon.errors import InputError
 from gencarbon.variables import VARIABLES
+from tests import canonical as build
 
 PRINT = {"checkpoint": "abc", "seed": 0}
 RNG = np.random.default_rng(0)
@@ -73,7 +73,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path):
 
 def test_a_lazy_template_is_the_same(tmp_path):
     build.ensemble_template().to_zarr(tmp_path / "t.zarr", zarr_format=3, consolidated=False)
-    store = EnsembleWriter.create(tmp_path / "e.zarr", open_dataset(tmp_path / "t.zarr").chunk(time=5), 1, 4, PRINT)
+    store = EnsembleWriter.create(
+        tmp_path / "e.zarr", open_dataset(tmp_path / "t.zarr").chunk(time=5), 1, 4, PRINT
+    )
     fill(store, 0)
     store.finish_member(0)
     np.testing.assert_array_equal(xr.open_zarr(store.close()).flux, build.fluxes().flux)
@@ -91,7 +93,7 @@ def test_several_processes_write_different_members(tmp_path):
 @pytest.mark.parametrize("other", [{"checkpoint": "abc", "seed": 1}, {"checkpoint": "abc"}])
 def test_another_fingerprint_is_refused(tmp_path, other):
     fill(writer(tmp_path / "e.zarr"), 0)
-    with pytest.raises(InputError, match="seed=.*, got seed=0; repeat that command"):
+    with pytest.raises(InputError, match=r"seed=.*, got seed=0; repeat that command"):
         writer(tmp_path / "e.zarr", other)
 
 
@@ -114,7 +116,7 @@ def test_a_skeleton_half_made_is_made_again_and_a_foreign_folder_is_left_alone(t
     whole(tmp_path / "e.zarr").close()
     (tmp_path / "f.zarr.partial").mkdir()
     (tmp_path / "f.zarr.partial" / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match="thesis.tex; move it"):
+    with pytest.raises(InputError, match=r"thesis.tex; move it"):
         writer(tmp_path / "f.zarr")
     assert (tmp_path / "f.zarr.partial" / "thesis.tex").read_text() == "mine"
 
@@ -133,11 +135,11 @@ def test_only_finite_frames_of_the_right_shape_are_stored(tmp_path):
     store = writer(tmp_path / "e.zarr")
     bad = CO2[0, :4].copy()
     bad[1] = np.nan
-    with pytest.raises(FloatingPointError, match="member 0, frames 0..3"):
+    with pytest.raises(FloatingPointError, match=r"member 0, frames 0..3"):
         store.write(0, 0, bad, CORRECTION[0, :4])
     with pytest.raises(ValueError, match="expected, got"):
         store.write(0, 0, CO2[0, :4, :2], CORRECTION[0, :4])
-    with pytest.raises(IndexError, match="got 3, 0..4"):
+    with pytest.raises(IndexError, match=r"got 3, 0..4"):
         store.write(3, 0, CO2[0, :4], CORRECTION[0, :4])
-    with pytest.raises(IndexError, match="7..11"):
+    with pytest.raises(IndexError, match=r"7..11"):
         store.write(0, 7, CO2[0, :4], CORRECTION[0, :4])

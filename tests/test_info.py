@@ -1,12 +1,14 @@
 """What a file is and whether sampling would take it."""
 
+import io
+
 import numpy as np
 import pytest
 from rich.console import Console
-from tests import canonical as build
 
 from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.info import check_files, describe_file, roles_of
+from tests import canonical as build
 
 
 def store(ds, path):
@@ -33,7 +35,7 @@ def test_a_flux_file_states_pgc_per_year(tmp_path):
     np.testing.assert_allclose(facts["flux_pgc_per_year"], kg_co2_to_pgc(total), rtol=1e-12)
     assert facts["step"] == "6 h"
     assert facts["sizes"] == {"time": 9, "lat": 8, "lon": 16}
-    console = Console(width=120, record=True, quiet=True)
+    console = Console(width=120, record=True, file=io.StringIO())
     console.print(table)
     assert "kg m-2 s-1" in console.export_text()
 
@@ -42,7 +44,9 @@ def test_a_flux_file_states_pgc_per_year(tmp_path):
 def test_a_co2_file_states_its_global_mean(tmp_path, role):
     ds = getattr(build, role)()
     ds["co2"] = (0 * ds.co2 + 411.0).assign_attrs(ds.co2.attrs)
-    np.testing.assert_allclose(describe_file(store(ds, tmp_path / "c.zarr"))[1]["global_mean_ppm"], 411, rtol=1e-12)
+    np.testing.assert_allclose(
+        describe_file(store(ds, tmp_path / "c.zarr"))[1]["global_mean_ppm"], 411, rtol=1e-12
+    )
 
 
 def test_a_file_that_would_be_refused_is_still_described(tmp_path):
@@ -58,7 +62,11 @@ def test_files_are_checked_together(tmp_path):
     winds = store(build.winds(), tmp_path / "w.zarr")
     late = store(build.fluxes(start="2002-01-01"), tmp_path / "late.zarr")
     good = store(build.fluxes(13), tmp_path / "good.zarr")
-    assert [(f.role, f.ok) for f in check_files([winds, late])] == [("winds", True), ("fluxes", True), ("together", False)]
+    assert [(f.role, f.ok) for f in check_files([winds, late])] == [
+        ("winds", True),
+        ("fluxes", True),
+        ("together", False),
+    ]
     together = check_files([winds, good])[-1]
     assert together.ok and "cut from 13 to the 9 common frames" in together.message
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import xarray as xr
-from tests import canonical as build
 
 from gencarbon.constants import M_CO2
 from gencarbon.data.store import canonical, open_dataset
 from gencarbon.errors import InputError
+from tests import canonical as build
 
 
 def test_a_zarr_store_is_opened_lazily(tmp_path):
@@ -45,7 +45,7 @@ UNREADABLE = {
 def test_a_path_that_is_no_dataset_is_refused_in_one_line(tmp_path, name):
     make, said = UNREADABLE[name]
     make(tmp_path / name)
-    with pytest.raises(InputError, match="expected .*, got .*; ") as caught:
+    with pytest.raises(InputError, match=r"expected .*, got .*; ") as caught:
         open_dataset(tmp_path / name)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -67,8 +67,22 @@ def test_an_ensemble_passes(tiny_ensemble):
 
 
 UNITS = {
-    "background": [("co2", u, f) for u, f in (("mol mol-1", 1e-6), ("ppm", 1.0), ("ppb", 1e3), ("umol mol-1", 1.0), ("1e-6 mol mol-1", 1.0))],
-    "winds": [("surface_pressure", "hPa", 1e-2), ("surface_pressure", "mb", 1e-2), ("u", "km h-1", 3.6), ("v", "m s**-1", 1.0)],
+    "background": [
+        ("co2", u, f)
+        for u, f in (
+            ("mol mol-1", 1e-6),
+            ("ppm", 1.0),
+            ("ppb", 1e3),
+            ("umol mol-1", 1.0),
+            ("1e-6 mol mol-1", 1.0),
+        )
+    ],
+    "winds": [
+        ("surface_pressure", "hPa", 1e-2),
+        ("surface_pressure", "mb", 1e-2),
+        ("u", "km h-1", 3.6),
+        ("v", "m s**-1", 1.0),
+    ],
     "fluxes": [
         ("flux", "g m-2 s-1", 1e3),
         ("flux", "kg CO2 m-2 s-1", 1.0),
@@ -81,7 +95,9 @@ UNITS = {
 }
 
 
-@pytest.mark.parametrize(("role", "name", "units", "factor"), [(r, *case) for r, cases in UNITS.items() for case in cases])
+@pytest.mark.parametrize(
+    ("role", "name", "units", "factor"), [(r, *case) for r, cases in UNITS.items() for case in cases]
+)
 def test_compatible_units_are_converted_and_stated(role, name, units, factor):
     ds = getattr(build, role)()
     expected = ds[name].values.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -44,7 +45,9 @@ def _figures(name: str, spreads: list[float], moments: list[Moments]) -> dict[st
 def _candidates() -> list[tuple[str, str, Draw, int]]:
     """(name, noise levels in words, draw, steps that may draw noise); ours are named `gencarbon/...`."""
     ours = SAMPLERS | {"dpmpp_2m_12": replace(SAMPLERS["dpmpp_2m"], steps=12)}
-    rows = [(f"gencarbon/{name}", _levels(s), s, s.steps if s.stochastic else 0) for name, s in ours.items()]
+    rows: list[tuple[str, str, Draw, int]] = [
+        (f"gencarbon/{name}", _levels(s), s, s.steps if s.stochastic else 0) for name, s in ours.items()
+    ]
     levels = {"sigma_data": 1.0, "sigma_max": 80.0, "sigma_min": 0.02, "rho": 7.0}
     words = "{} steps {sigma_max:g}/{sigma_min:g}/{rho:g}"
     for steps in (20, 40):
@@ -54,7 +57,7 @@ def _candidates() -> list[tuple[str, str, Draw, int]]:
     rows.append(("diffusers/euler_40_churn_16", words.format(40, **levels), churned, 40))
     for label, changed in (("", {}), ("_rho_12", {"sigma_min": 0.01, "rho": 12.0})):
         values = levels | changed
-        multistep = _borrowed(lambda v=values: EDMDPMSolverMultistepScheduler(**v), 20)
+        multistep = _borrowed(partial(EDMDPMSolverMultistepScheduler, **values), 20)
         rows.append((f"diffusers/dpmpp_2m_20{label}", words.format(20, **values), multistep, 0))
     return rows
 
@@ -66,8 +69,9 @@ def _levels(sampler: Sampler) -> str:
 def _borrowed(make: Callable[[], Any], steps: int, **step_options: float) -> Draw:
     """A diffusers scheduler in the loop its documentation shows, as a function of (denoise, start, noise).
 
-    The scheduler wants the raw network F, D = c_skip x + c_out F, so F is recovered from D. It draws its own noise; the exam
-    needs that noise to be known, so the drawing function is replaced while it runs, and nothing else.
+    The scheduler wants the raw network F, D = c_skip x + c_out F, so F is recovered from D. It draws its own
+    noise; the exam needs that noise to be known, so the drawing function is replaced while it runs, and
+    nothing else.
     """
 
     def draw(denoise: Denoise, start: Tensor, noise: Callable[[int], Tensor]) -> Tensor:
@@ -78,7 +82,9 @@ def _borrowed(make: Callable[[], Any], steps: int, **step_options: float) -> Dra
             sigma = float(scheduler.sigmas[i])
             scheduler.scale_model_input(x, timestep)
             F = (denoise(x, sigma) - x / (1 + sigma**2)) / (sigma / math.sqrt(1 + sigma**2))
-            drawn = patch(f"{type(scheduler).__module__}.randn_tensor", lambda *a, i=i, **k: noise(i).to(k["dtype"]))
+            drawn = patch(
+                f"{type(scheduler).__module__}.randn_tensor", lambda *a, i=i, **k: noise(i).to(k["dtype"])
+            )
             with drawn:
                 x = scheduler.step(F, timestep, x, **step_options).prev_sample
         return x

@@ -21,7 +21,7 @@ ANGLE_TOLERANCE = 1e-4  # degrees, as in LatLonGrid.from_dataset
 
 
 def rename_axes(ds: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
-    """`ds` with the dims `member, time, level, lat, lon`, found by CF attributes or common names, and what was renamed."""
+    """`ds` with our dims, found by CF attributes or else by common names, and what was renamed."""
     import cf_xarray  # noqa: F401  (the accessor)
 
     renamed = {}
@@ -51,7 +51,9 @@ def check_latitude(lat: xr.DataArray, role: str) -> None:
         raise refusal(where, "latitudes from south to north", f"{_ends(values)}", 'use ds.sortby("lat")')
     spacing = float(np.diff(values).max())
     if values[0] < -90 - ANGLE_TOLERANCE or values[-1] > 90 + ANGLE_TOLERANCE:
-        raise refusal(where, "latitudes within -90..90 degrees", _ends(values), "correct the coordinate or its units")
+        raise refusal(
+            where, "latitudes within -90..90 degrees", _ends(values), "correct the coordinate or its units"
+        )
     if values[0] + 90 > spacing or 90 - values[-1] > spacing:
         raise refusal(where, "global fields, from pole to pole", _ends(values), "give all latitudes")
 
@@ -82,7 +84,10 @@ def check_level(ds: xr.Dataset, role: str) -> tuple[xr.Dataset, str | None]:
     if "level" not in ds.coords:
         return ds.assign_coords(level=counted), f"level counted 1..{count}, taken as from the surface up"
     values = np.asarray(ds["level"].values)
-    where, remedy = f"{role}: level", f"order the levels from the surface up, then ds.assign_coords(level=range(1, {count + 1}))"
+    where, remedy = (
+        f"{role}: level",
+        f"order the levels from the surface up, then ds.assign_coords(level=range(1, {count + 1}))",
+    )
     if values.shape == counted.shape and (values == counted).all():
         return ds, None
     if values.shape == counted.shape and (values == counted[::-1]).all():
@@ -94,8 +99,12 @@ def check_time(time: xr.DataArray, role: str) -> None:
     """Dates that increase by one even step, without a gap."""
     where = f"{role}: time"
     if time.ndim != 1 or time.dtype.kind != "M":
-        remedy = "give time CF units (hours since ...) in the standard calendar, or ds.convert_calendar('standard')"
-        raise refusal(where, "dates (datetime64) on a time axis", f"dtype {time.dtype} on {time.dims}", remedy)
+        remedy = (
+            "give time CF units (hours since ...) in a standard calendar: ds.convert_calendar('standard')"
+        )
+        raise refusal(
+            where, "dates (datetime64) on a time axis", f"dtype {time.dtype} on {time.dims}", remedy
+        )
     values = time.values.astype("datetime64[ns]")
     if np.isnat(values).any():
         first = int(np.argmax(np.isnat(values)))
@@ -118,7 +127,9 @@ def _refuse_uneven(where: str, values: np.ndarray, steps: np.ndarray) -> None:
     missing = steps[first] / step - 1
     if missing >= 1 and missing == int(missing):
         got = f"a gap of {int(missing)} frames between {between}"
-        raise refusal(where, f"a frame every {hours(step)}", got, "fill the gap or select the frames on one side of it")
+        raise refusal(
+            where, f"a frame every {hours(step)}", got, "fill the gap or select the frames on one side of it"
+        )
     got = f"{hours(steps[first])} between {between}"
     raise refusal(where, f"a frame every {hours(step)}", got, "interpolate or average to one even step")
 
@@ -136,11 +147,21 @@ def hours(step: np.timedelta64) -> str:
 
 def _axis_values(axis: xr.DataArray, name: str, role: str) -> np.ndarray:
     if axis.ndim != 1 or axis.size < 2:
-        raise refusal(f"{role}: {name}", "a 1-D axis of at least 2 points", f"shape {axis.shape}", "give fields on a latitude-longitude grid")
+        raise refusal(
+            f"{role}: {name}",
+            "a 1-D axis of at least 2 points",
+            f"shape {axis.shape}",
+            "give fields on a latitude-longitude grid",
+        )
     values = np.asarray(axis.values, dtype=np.float64)
     if not np.isfinite(values).all():
         index = int(np.argmax(~np.isfinite(values)))
-        raise refusal(f"{role}: {name}", "finite coordinates", f"{values[index]} at index {index}", "correct the coordinate")
+        raise refusal(
+            f"{role}: {name}",
+            "finite coordinates",
+            f"{values[index]} at index {index}",
+            "correct the coordinate",
+        )
     return values
 
 
@@ -148,7 +169,12 @@ def _refuse_repeats(where: str, values: np.ndarray, axis: str) -> None:
     unique, counts = np.unique(values, return_counts=True)
     if (counts > 1).any():
         twice = unique[np.argmax(counts > 1)]
-        raise refusal(where, "each coordinate once", f"{twice:g} {counts.max()} times", f'use ds.drop_duplicates("{axis}")')
+        raise refusal(
+            where,
+            "each coordinate once",
+            f"{twice:g} {counts.max()} times",
+            f'use ds.drop_duplicates("{axis}")',
+        )
 
 
 def _ends(values: np.ndarray) -> str:

@@ -17,13 +17,13 @@ import torch
 import xarray as xr
 
 from gencarbon.budget import mass_to_ppm
-from gencarbon.data.settings import DataConfig, SplitConfig
 from gencarbon.constants import ppm_to_kgkg
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS, SyntheticFluxes
 from gencarbon.data.heldsuarez import HeldSuarez, pad_spectrum
+from gencarbon.data.settings import DataConfig, SplitConfig
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean, coarsen_sum
-from gencarbon.transport.continuity import coarsen_fluxes, conserve_air, face_fluxes
+from gencarbon.transport.continuity import coarsen_fluxes, face_fluxes
 from gencarbon.transport.solver import Transport
 from gencarbon.variables import describe, level_coordinates
 
@@ -55,7 +55,9 @@ class Build:
     @cached_property
     def coarse(self) -> Transport:
         c = self.config
-        return Transport(LatLonGrid.equiangular(c.nlat, 2 * c.nlat), self.fine.levels, c.background_scheme, limited=False)
+        return Transport(
+            LatLonGrid.equiangular(c.nlat, 2 * c.nlat), self.fine.levels, c.background_scheme, limited=False
+        )
 
     @cached_property
     def dynamics(self) -> HeldSuarez:
@@ -127,7 +129,9 @@ class Build:
         coarse_flux = coarsen_sum(flux.numpy() * area, factor) / self.coarse.grid.area
         to_coarse = lambda p: torch.tensor(coarsen_mean(p.numpy(), factor, area))  # noqa: E731
         air = self.coarse.close(east, north, to_coarse(ps_start), to_coarse(ps), 3600.0 * c.step_hours)
-        background = self.coarse.step(torch.tensor(state["background"]), air, torch.tensor(coarse_flux), 3600.0 * c.step_hours)
+        background = self.coarse.step(
+            torch.tensor(state["background"]), air, torch.tensor(coarse_flux), 3600.0 * c.step_hours
+        )
         # float32 steps, float64 mass accounting: what round-off lost goes back as one uniform mole fraction.
         mass_air = self.fine.levels.air_mass(ps.numpy(), self.fine.grid)
         lost = mass_to_ppm(target - _tracer_mass(tracers.numpy(), mass_air), mass_air)
@@ -141,12 +145,16 @@ class Build:
 
     def _winds(self, state: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         u, v, ps = self.dynamics.winds(state["dynamics"])
-        ps = ps * (state["air"] / (ps * self.fine.grid.area).sum())  # the spectral core does not conserve air exactly
+        ps = ps * (
+            state["air"] / (ps * self.fine.grid.area).sum()
+        )  # the spectral core does not conserve air exactly
         return torch.tensor(u), torch.tensor(v), torch.tensor(ps)
 
     def _second_of_year(self, hour: float) -> float:
         start = np.datetime64(self.split.start, "s")
-        return float((start - start.astype("datetime64[Y]").astype("datetime64[s]")).astype(int)) + 3600.0 * hour
+        return (
+            float((start - start.astype("datetime64[Y]").astype("datetime64[s]")).astype(int)) + 3600.0 * hour
+        )
 
     def template(self) -> xr.Dataset:
         """The empty store: coordinates, attributes, units."""
@@ -154,20 +162,41 @@ class Build:
         step = np.timedelta64(c.step_hours, "h")
         time = np.datetime64(self.split.start, "ns") + step * np.arange(self.frames)
         shapes = {
-            **dict.fromkeys(("u", "v", "eastward_air_mass_flux", "northward_air_mass_flux"), ("time", "level", "lat", "lon")),
+            **dict.fromkeys(
+                ("u", "v", "eastward_air_mass_flux", "northward_air_mass_flux"),
+                ("time", "level", "lat", "lon"),
+            ),
             "surface_pressure": ("time", "lat", "lon"),
             **dict.fromkeys(("tracer", "tracer_background"), ("tracer_name", "time", "level", "lat", "lon")),
             "tracer_flux": ("tracer_name", "time", "lat", "lon"),
         }
-        sizes = {"tracer_name": len(TRACERS), "time": self.frames, "level": c.levels, "lat": grid.shape[0], "lon": grid.shape[1]}
+        sizes = {
+            "tracer_name": len(TRACERS),
+            "time": self.frames,
+            "level": c.levels,
+            "lat": grid.shape[0],
+            "lon": grid.shape[1],
+        }
         import dask.array
 
         chunk = {"time": self.chunk_frames, "tracer_name": len(TRACERS)}
         data = {
-            name: (dims, dask.array.zeros([sizes[d] for d in dims], chunks=[chunk.get(d, sizes[d]) for d in dims], dtype=_dtype(name)))
+            name: (
+                dims,
+                dask.array.zeros(
+                    [sizes[d] for d in dims],
+                    chunks=[chunk.get(d, sizes[d]) for d in dims],
+                    dtype=_dtype(name),
+                ),
+            )
             for name, dims in shapes.items()
         }
-        coords = {"time": time, **grid.coordinates(), **level_coordinates(self.coarse.levels), "tracer_name": list(TRACERS)}
+        coords = {
+            "time": time,
+            **grid.coordinates(),
+            **level_coordinates(self.coarse.levels),
+            "tracer_name": list(TRACERS),
+        }
         coords["in_total"] = ("tracer_name", np.array(IN_TOTAL))
         ds = describe(xr.Dataset(data, coords))
         ds.attrs |= {
@@ -206,8 +235,12 @@ class Build:
         if self._state_file.exists() and self.partial.exists():
             saved = np.load(self._state_file, allow_pickle=False)
             if str(saved["config"]) != self._fingerprint:
-                raise InputError(f"{self.partial} was begun with another config; delete it or change `name` in the config")
-            dynamics = {k.removeprefix("dynamics."): saved[k] for k in saved.files if k.startswith("dynamics.")}
+                raise InputError(
+                    f"{self.partial} was begun with another config; delete it or change `name` in the config"
+                )
+            dynamics = {
+                k.removeprefix("dynamics."): saved[k] for k in saved.files if k.startswith("dynamics.")
+            }
             return {k: saved[k] for k in ("tracers", "background", "target")} | {
                 "hour": int(saved["hour"]),
                 "air": float(saved["air"]),
@@ -240,10 +273,15 @@ class Build:
         axes = {"tracer": 1, "tracer_background": 1, "tracer_flux": 1}
         template = self.template()
         data = {
-            name: (template[name].dims, np.stack([row[name] for row in rows], axis=axes.get(name, 0)).astype(_dtype(name)))
+            name: (
+                template[name].dims,
+                np.stack([row[name] for row in rows], axis=axes.get(name, 0)).astype(_dtype(name)),
+            )
             for name in rows[0]
         }
-        xr.Dataset(data).to_zarr(self.partial, region={"time": slice(first, first + len(rows))}, consolidated=False)
+        xr.Dataset(data).to_zarr(
+            self.partial, region={"time": slice(first, first + len(rows))}, consolidated=False
+        )
 
 
 def _dtype(name: str):

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -38,9 +39,9 @@ def check_sampling_inputs(
     model_levels: HybridLevels,
     step_seconds: float,
 ) -> SamplingInputs:
-    """All datasets made canonical, compared with the grid, levels and step (s) of the checkpoint, cut to common dates.
+    """All datasets canonical, on the grid, levels and step (s) of the checkpoint, cut to common dates.
 
-    Raises InputError where one cannot be used or they do not fit; nothing has been computed or written by then.
+    Raises InputError where one cannot be used or they do not fit; nothing is computed or written by then.
     """
     given = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
     held = {role: canonical(ds, role) for role, ds in given.items() if ds is not None}
@@ -53,11 +54,15 @@ def check_sampling_inputs(
     common = _common_dates(timed)
     for role, ds in timed.items():
         if ds.sizes["time"] != common.size:
-            notes.append(f"{role}: cut from {ds.sizes['time']} to the {common.size} common frames, {_span(common)}")
+            notes.append(
+                f"{role}: cut from {ds.sizes['time']} to the {common.size} common frames, {_span(common)}"
+            )
         held[role] = ds.sel(time=common)
     if "initial" in held:
         _check_initial_date(held["initial"], common)
-    return SamplingInputs(held["winds"], held["fluxes"], held.get("background"), held.get("initial"), tuple(notes))
+    return SamplingInputs(
+        held["winds"], held["fluxes"], held.get("background"), held.get("initial"), tuple(notes)
+    )
 
 
 def refuse_existing(path: str | Path) -> None:
@@ -67,9 +72,19 @@ def refuse_existing(path: str | Path) -> None:
         raise refusal(str(path), "a new output", "one that exists", "choose another --out or delete it")
     parent = path.absolute().parent
     if not parent.is_dir():
-        raise refusal(str(path), f"a folder {parent} to write in", "none", f"make it (mkdir -p {parent}) or choose another --out")
+        raise refusal(
+            str(path),
+            f"a folder {parent} to write in",
+            "none",
+            f"make it (mkdir -p {parent}) or choose another --out",
+        )
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise refusal(str(path), f"a folder {parent} that can be written", "no permission", "choose another --out or change its permissions")
+        raise refusal(
+            str(path),
+            f"a folder {parent} that can be written",
+            "no permission",
+            "choose another --out or change its permissions",
+        )
 
 
 def _on_grid(ds: xr.Dataset, role: str, grid: LatLonGrid) -> xr.Dataset:
@@ -92,7 +107,9 @@ def _check_levels(ds: xr.Dataset, role: str, levels: HybridLevels) -> None:
         return
     remedy = "interpolate to the levels of the checkpoint, mass-weighted, or choose another checkpoint"
     if ds.sizes["level"] != levels.count:
-        raise refusal(f"{role}: level", f"{levels.count} levels of the checkpoint", f"{ds.sizes['level']}", remedy)
+        raise refusal(
+            f"{role}: level", f"{levels.count} levels of the checkpoint", f"{ds.sizes['level']}", remedy
+        )
     if "hybrid_a" not in ds and "hybrid_b" not in ds:
         return
     for name, expected, tolerance in (("hybrid_a", levels.a, 0.1), ("hybrid_b", levels.b, 1e-6)):
@@ -100,7 +117,9 @@ def _check_levels(ds: xr.Dataset, role: str, levels: HybridLevels) -> None:
         if not np.allclose(got, expected, rtol=1e-6, atol=tolerance):
             off = int(np.argmax(np.abs(got - np.asarray(expected))))
             where = f"{role}: {name}"
-            raise refusal(where, f"{expected[off]:g} at interface {off} as in the checkpoint", f"{got[off]:g}", remedy)
+            raise refusal(
+                where, f"{expected[off]:g} at interface {off} as in the checkpoint", f"{got[off]:g}", remedy
+            )
 
 
 def _check_steps(timed: dict[str, xr.Dataset], step_seconds: float) -> None:
@@ -120,9 +139,13 @@ def _common_dates(timed: dict[str, xr.Dataset]) -> np.ndarray:
     common = reduce(np.intersect1d, dates.values())
     if common.size < 2:
         spans = "; ".join(f"{role} {_span(values)}" for role, values in dates.items())
-        offset = len({(v[0] - dates["winds"][0]) % step_of(timed["winds"]["time"]) for v in dates.values()}) > 1
+        offset = (
+            len({(v[0] - dates["winds"][0]) % step_of(timed["winds"]["time"]) for v in dates.values()}) > 1
+        )
         remedy = "shift them to the same hours of the day" if offset else "give datasets of the same period"
-        raise refusal(f"{' and '.join(dates)}: time", "at least 2 common frames", f"{common.size} ({spans})", remedy)
+        raise refusal(
+            f"{' and '.join(dates)}: time", "at least 2 common frames", f"{common.size} ({spans})", remedy
+        )
     return common
 
 
@@ -141,5 +164,5 @@ def _span(dates: np.ndarray) -> str:
     return f"{_date(dates[0])} to {_date(dates[-1])}"
 
 
-def _date(value: np.datetime64) -> str:
+def _date(value: Any) -> str:
     return str(value.astype("datetime64[s]"))

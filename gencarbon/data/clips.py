@@ -53,7 +53,9 @@ class ClipDataset(Dataset):
         weights = self.in_total
         if rng.random() > MIX_TOTAL:
             weights = rng.normal(size=len(weights)) / (self.size[:, start] + 1e-3)
-        return self.window(start, weights, turn=int(rng.integers(self.grid.shape[1])), mirror=bool(rng.random() < 0.5))
+        return self.window(
+            start, weights, turn=int(rng.integers(self.grid.shape[1])), mirror=bool(rng.random() < 0.5)
+        )
 
     def window(self, start: int, weights: np.ndarray, turn: int, mirror: bool) -> dict[str, Tensor]:
         """One window, level fields as (level, time, lat, lon)."""
@@ -84,7 +86,9 @@ class ClipDataset(Dataset):
         return {"area": torch.tensor(self.grid.area), "lat": torch.tensor(self.grid.lat)}
 
 
-def fit_scales(normalizer, data: ClipDataset, samples: int, progress: Callable[[int], None] = lambda n: None) -> None:
+def fit_scales(
+    normalizer, data: ClipDataset, samples: int, progress: Callable[[int], None] = lambda n: None
+) -> None:
     """Sets every scale of the normalizer but `remainder_std` from the first `samples` windows of `data`."""
     sums = {name: 0.0 for name in ("background_std", "residual_std", "u_std", "v_std", "flux_std")}
     square = lambda x: (x.double() ** 2).mean((1, 2, 3))  # noqa: E731

@@ -15,7 +15,13 @@ from gencarbon.constants import SECONDS_PER_YEAR, pgc_to_kg_co2
 from gencarbon.grid import LatLonGrid
 
 TRACERS = ("initial", "fossil", "land", "ocean", "regional")
-IN_TOTAL = (1.0, 1.0, 1.0, 1.0, 0.0)  # CO2 of the benchmark is 400 ppm plus these; `regional` only feeds augmentation
+IN_TOTAL = (
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    0.0,
+)  # CO2 of the benchmark is 400 ppm plus these; `regional` only feeds augmentation
 FOSSIL_PGC, LAND_PGC, LAND_GROSS_PGC, OCEAN_PGC = 10.0, -3.0, 100.0, -2.5  # PgC yr-1
 
 
@@ -30,7 +36,9 @@ class SyntheticFluxes:
     @cached_property
     def _unit_vectors(self) -> np.ndarray:
         lat, lon = np.deg2rad(self.grid.lat)[:, None], np.deg2rad(self.grid.lon)[None]
-        return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon], axis=-1)
+        return np.stack(
+            [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon], axis=-1
+        )
 
     def _blobs(self, rng, count: int, radius_deg: float, lat_range=(-90, 90)) -> np.ndarray:
         """Gaussian bumps at random places, uniform on the sphere between two latitudes: (count, lat, lon)."""
@@ -70,11 +78,16 @@ class SyntheticFluxes:
         """Photosynthesis follows daylight and season, respiration is steady through the day."""
         lat = np.deg2rad(self.grid.lat)[:, None]
         year = 2 * np.pi * seconds_of_year / SECONDS_PER_YEAR
-        hour_angle = 2 * np.pi * (seconds_of_year % 86400.0) / 86400.0 + np.deg2rad(self.grid.lon)[None] - np.pi
+        hour_angle = (
+            2 * np.pi * (seconds_of_year % 86400.0) / 86400.0 + np.deg2rad(self.grid.lon)[None] - np.pi
+        )
         declination = -np.deg2rad(23.4) * np.cos(year + 0.17)
         sun = np.sin(lat) * np.sin(declination) + np.cos(lat) * np.cos(declination) * np.cos(hour_angle)
         season = 1 - 0.8 * np.sin(lat) * np.cos(year - 0.35)
-        breathing = self._scaled(self.land * np.cos(lat) ** 0.5 * (1 - 0.35 * np.sin(lat) * np.cos(year - 0.35)), LAND_GROSS_PGC + LAND_PGC)
+        breathing = self._scaled(
+            self.land * np.cos(lat) ** 0.5 * (1 - 0.35 * np.sin(lat) * np.cos(year - 0.35)),
+            LAND_GROSS_PGC + LAND_PGC,
+        )
         uptake = self.land * np.cos(lat) ** 0.5 * season * np.clip(sun, 0, None)
         return breathing - self._scaled(uptake, LAND_GROSS_PGC)
 
@@ -89,7 +102,9 @@ class SyntheticFluxes:
         bumps, period_days, phase = self._regional
         wave = 1 + np.cos(2 * np.pi * seconds_of_year / 86400.0 / period_days + phase)
         regional = np.einsum("kyx,k->yx", bumps, wave)
-        return np.stack([np.zeros(self.grid.shape), self._fossil, self._land(seconds_of_year), self._ocean, regional])
+        return np.stack(
+            [np.zeros(self.grid.shape), self._fossil, self._land(seconds_of_year), self._ocean, regional]
+        )
 
     def initial_state(self, levels: int) -> np.ndarray:
         """Mole fractions of `TRACERS` at the start, (tracer, level, lat, lon) ppm: a north-south gradient and broad bumps."""

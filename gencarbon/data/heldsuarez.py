@@ -35,16 +35,32 @@ class HeldSuarez:
     def _core(self):
         try:
             import jax
-            from dinosaur import coordinate_systems, held_suarez, primitive_equations, primitive_equations_states
-            from dinosaur import scales, sigma_coordinates, spherical_harmonic, time_integration, units, xarray_utils
+            from dinosaur import (
+                coordinate_systems,
+                held_suarez,
+                primitive_equations,
+                primitive_equations_states,
+                scales,
+                sigma_coordinates,
+                spherical_harmonic,
+                time_integration,
+                units,
+                xarray_utils,
+            )
         except ImportError as err:
-            raise InputError(f"Held-Suarez winds need the extra `benchmark`, missing {err.name}; run: pip install 'gencarbon[benchmark]'") from err
+            raise InputError(
+                f"Held-Suarez winds need the extra `benchmark`, missing {err.name}; run: pip install 'gencarbon[benchmark]'"
+            ) from err
         minute, pascal = scales.units.minute, scales.units.pascal
         gauss = {21: 16, 42: 32, 63: 48, 85: 64}[self.truncation]
         horizontal = spherical_harmonic.Grid.construct(max_wavenumber=self.truncation, gaussian_nodes=gauss)
-        coords = coordinate_systems.CoordinateSystem(horizontal, sigma_coordinates.SigmaCoordinates.equidistant(self.layers))
+        coords = coordinate_systems.CoordinateSystem(
+            horizontal, sigma_coordinates.SigmaCoordinates.equidistant(self.layers)
+        )
         specs = units.SimUnits.from_si()
-        initial, aux = primitive_equations_states.isothermal_rest_atmosphere(coords, specs, p0=1e5 * pascal, p1=5e3 * pascal)
+        initial, aux = primitive_equations_states.isothermal_rest_atmosphere(
+            coords, specs, p0=1e5 * pascal, p1=5e3 * pascal
+        )
         ref = aux[xarray_utils.REF_TEMP_KEY]
         flat = np.zeros(horizontal.modal_shape, np.float32)
         dynamics = primitive_equations.PrimitiveEquationsSigma(ref, flat, coords, specs)
@@ -52,7 +68,9 @@ class HeldSuarez:
         equation = time_integration.compose_equations([dynamics, forcing])
         dt = specs.nondimensionalize(STEP_MINUTES[self.truncation] * minute)
         step = time_integration.imex_rk_sil3(equation, dt)
-        smooth = time_integration.exponential_step_filter(horizontal, dt, tau=0.0087504, order=1.5, cutoff=0.8)
+        smooth = time_integration.exponential_step_filter(
+            horizontal, dt, tau=0.0087504, order=1.5, cutoff=0.8
+        )
         step = time_integration.step_with_filters(step, [smooth])
         hour = jax.jit(time_integration.repeated(step, 60 // STEP_MINUTES[self.truncation]))
         cells = spherical_harmonic.Grid(
@@ -71,7 +89,13 @@ class HeldSuarez:
             ps = jax.numpy.exp(cells.to_nodal(state.log_surface_pressure))[0]
             return u * speed, v * speed, ps * pressure
 
-        return {"state": primitive_equations.State, "initial": initial, "hour": hour, "synthesise": jax.jit(synthesise), "jax": jax}
+        return {
+            "state": primitive_equations.State,
+            "initial": initial,
+            "hour": hour,
+            "synthesise": jax.jit(synthesise),
+            "jax": jax,
+        }
 
     def rest(self, seed: int) -> dict[str, np.ndarray]:
         """An isothermal atmosphere at rest with a seeded perturbation of surface pressure."""

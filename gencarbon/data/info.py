@@ -14,6 +14,7 @@ from rich.table import Table
 from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import hours, rename_axes, step_of
 from gencarbon.data.checks import check_sampling_inputs
+from gencarbon.data.refusal import refusal
 from gencarbon.data.store import canonical, open_dataset
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
@@ -33,8 +34,10 @@ class Finding:
 def roles_of(ds: xr.Dataset) -> tuple[str, ...]:
     """What a dataset could serve as, guessed from its variables and dims; empty where nothing is known."""
     ds, _ = rename_axes(ds)
-    names = {v.standard_name: n for n, v in VARIABLES.items() if v.standard_name and n not in ("co2_background", "co2_mean_network")}
-    held = {n if n in VARIABLES else names.get(ds[n].attrs.get("standard_name"), str(n)): ds[n] for n in ds.data_vars}
+    names = {str(VARIABLES[n].standard_name): n for n in ("co2", "flux", "u", "v")}
+    held = {}
+    for n in map(str, ds.data_vars):
+        held[n if n in VARIABLES else names.get(str(ds[n].attrs.get("standard_name")), n)] = ds[n]
     roles = []
     if "co2" in held:
         dims = held["co2"].dims
@@ -48,9 +51,9 @@ def roles_of(ds: xr.Dataset) -> tuple[str, ...]:
 
 
 def describe_file(path: str | Path) -> tuple[Table, dict[str, Any]]:
-    """A table for the terminal, and the same facts as a dict: role, sizes, period, grid, levels, units, totals.
+    """A table for the terminal, and the same facts as a dict: role, sizes, period, grid, units, totals.
 
-    Raises InputError only where the file cannot be opened; what sampling would refuse is named under `refused`.
+    InputError only where the file cannot be opened; what sampling would refuse is named under `refused`.
     """
     ds = open_dataset(path)
     roles = roles_of(ds)
@@ -64,20 +67,24 @@ def describe_file(path: str | Path) -> tuple[Table, dict[str, Any]]:
     table = Table("what", "value", title=str(path))
     for key, value in facts.items():
         if key != "path":
-            table.add_row(key, "\n".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
+            table.add_row(
+                key,
+                "\n".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value),
+            )
     return table, facts
 
 
 def check_files(paths: Iterable[str | Path]) -> list[Finding]:
-    """One finding for each file and role; where winds and fluxes are sound, one more on whether they fit together."""
-    findings, sound = [], {}
+    """One finding for each file and role; with sound winds and fluxes, one more on whether they fit."""
+    findings: list[Finding] = []
+    sound: dict[str, tuple[str, xr.Dataset]] = {}
     for path in map(str, paths):
         try:
             ds = open_dataset(path)
             roles = roles_of(ds)
             if not roles:
                 held = ", ".join(map(str, ds.data_vars)) or "no variable"
-                raise InputError(f"{path}: expected u and v, flux, or co2, got {held}; rename the variables: ds.rename(...)")
+                raise refusal(path, "u and v, flux, or co2", held, "rename the variables: ds.rename(...)")
         except InputError as error:
             findings.append(Finding(path, "unknown", False, str(error)))
             continue

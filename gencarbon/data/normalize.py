@@ -59,7 +59,9 @@ class Normalizer(ModelMixin, ConfigMixin):
             per_level(window["u"].double(), self.u_std),
             per_level(window["v"].double(), self.v_std),
         ]
-        surface = torch.stack([added / a[:, 0] / self.flux_std, (window["surface_pressure"].double() - 1e5) / 1e3], dim=1)
+        surface = torch.stack(
+            [added / a[:, 0] / self.flux_std, (window["surface_pressure"].double() - 1e5) / 1e3], dim=1
+        )
         lat = torch.deg2rad(window["lat"].double())[None, None, :, None]
         shape = (b.shape[0], 1, *b.shape[-2:])
         clock = window["clock"].double()[:, :, None, :].expand(-1, -1, shape[-2], -1)
@@ -80,7 +82,9 @@ def clock(times, lon: Tensor) -> Tensor:
     """sin, cos of local solar time and of the time of year at the first frame: (4, lon). times: datetime64 array; lon degrees."""
     first = np.datetime64(times[0], "s")
     day = (first - first.astype("datetime64[D]").astype("datetime64[s]")).astype(int) / SECONDS_PER_DAY
-    year = (first - first.astype("datetime64[Y]").astype("datetime64[s]")).astype(int) / (365.25 * SECONDS_PER_DAY)
+    year = (first - first.astype("datetime64[Y]").astype("datetime64[s]")).astype(int) / (
+        365.25 * SECONDS_PER_DAY
+    )
     solar = 2 * torch.pi * day + torch.deg2rad(lon.double())
     annual = torch.full_like(solar, 2 * torch.pi * year)
     return torch.stack([solar.sin(), solar.cos(), annual.sin(), annual.cos()])

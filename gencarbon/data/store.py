@@ -1,4 +1,4 @@
-"""`open_dataset` reads a Zarr folder or netCDF file; `canonical` makes it one of the datasets gencarbon works with, or refuses it."""
+"""`open_dataset` reads Zarr or netCDF; `canonical` makes one of our datasets of it, or refuses it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from gencarbon.data.units import convert
 from gencarbon.grid import HybridLevels
 from gencarbon.variables import DIMS, VARIABLES, describe
 
-FIELD, SURFACE = ("time", "level", "lat", "lon"), ("time", "lat", "lon")
+Dims = tuple[str, ...]
+FIELD: Dims = ("time", "level", "lat", "lon")
+SURFACE: Dims = ("time", "lat", "lon")
 FACE_FLUXES = {"eastward_air_mass_flux": FIELD, "northward_air_mass_flux": FIELD}
-HYBRID = {"hybrid_a": ("level_interface",), "hybrid_b": ("level_interface",)}
+HYBRID: dict[str, Dims] = {"hybrid_a": ("level_interface",), "hybrid_b": ("level_interface",)}
 
 
 @dataclass(frozen=True)
 class Role:
     """What a dataset must hold (name -> dims) and may hold besides."""
 
-    required: dict[str, tuple[str, ...]]
-    optional: dict[str, tuple[str, ...]]
+    required: dict[str, Dims]
+    optional: dict[str, Dims]
 
 
 ROLES = {
@@ -37,7 +39,8 @@ ROLES = {
     "initial": Role({"co2": ("level", "lat", "lon")}, HYBRID),
     "ensemble": Role(
         {"co2": ("member", *FIELD), "air_mass": FIELD, "flux": SURFACE, "cell_area": ("lat", "lon")},
-        HYBRID | {"co2_background": FIELD, "co2_mean_network": FIELD, "budget_correction": ("member", "time")},
+        HYBRID
+        | {"co2_background": FIELD, "co2_mean_network": FIELD, "budget_correction": ("member", "time")},
     ),
 }
 PLAUSIBLE = {  # smallest and largest value, canonical units
@@ -65,7 +68,12 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     if path.stat().st_size == 0:
         raise refusal(str(path), "a netCDF file", "an empty file (0 bytes)", "copy or write it again")
     if path.suffix not in NETCDF:
-        raise refusal(str(path), "a Zarr folder or a file ending in .nc", f"a file ending in {path.suffix!r}", "convert it to netCDF or Zarr")
+        raise refusal(
+            str(path),
+            "a Zarr folder or a file ending in .nc",
+            f"a file ending in {path.suffix!r}",
+            "convert it to netCDF or Zarr",
+        )
     return _open_netcdf(path)
 
 
@@ -76,9 +84,11 @@ def _open_zarr(path: Path) -> xr.Dataset:
         remedy = "repeat the command that began it" if unfinished else "give the path of the store itself"
         raise refusal(str(path), "a Zarr store", got, remedy)
     try:
-        return xr.open_zarr(path, chunks={})
+        return xr.open_zarr(path, chunks={}, consolidated=False)
     except Exception as error:  # zarr and xarray raise many kinds for a damaged store
-        raise refusal(str(path), "a readable Zarr store", _said(error), "copy or write the store again") from error
+        raise refusal(
+            str(path), "a readable Zarr store", _said(error), "copy or write the store again"
+        ) from error
 
 
 def _open_netcdf(path: Path) -> xr.Dataset:
@@ -90,40 +100,49 @@ def _open_netcdf(path: Path) -> xr.Dataset:
     try:
         return xr.open_dataset(path, chunks={})
     except Exception as error:  # each back end raises its own kinds
-        remedy = "install a reader of netCDF 4 (pip install h5netcdf) or copy the file again" if hdf else "copy the file again"
+        remedy = (
+            "install a reader of netCDF 4 (pip install h5netcdf) or copy the file again"
+            if hdf
+            else "copy the file again"
+        )
         raise refusal(str(path), "a readable netCDF file", _said(error), remedy) from error
 
 
 def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
-    """The variables of `role` in canonical names, units and dims; every value is checked, lazy fields stay lazy.
+    """The variables of `role` in canonical names, units and dims; every value is checked, lazy stays lazy.
 
-    Renamed axes and converted units are stated in the attribute `repairs`; all else that does not fit raises InputError.
+    Renamed axes and converted units are stated in the attribute `repairs`; all else that does not fit raises
+    InputError.
     """
     ds, repairs = rename_axes(ds)
     ds, names = _select(ds, role)
     repairs += names
-    for name in [n for n in ds.data_vars if n in VARIABLES]:
-        ds[name], converted = convert(ds[name], str(name), role)
+    for name in [str(n) for n in ds.data_vars]:
+        ds[name], converted = convert(ds[name], name, role)
         repairs += [converted] if converted else []
     ds, counted = _check_axes(ds, role)
     repairs += [counted] if counted else []
     _check_dims(ds, role)
-    for name in ds.data_vars:
-        _check_values(ds[name], str(name), role)
+    for name in map(str, ds.data_vars):
+        _check_values(ds[name], name, role)
     if "hybrid_a" in ds:
         _check_hybrid(ds, role)
     ds = describe(ds.transpose(*DIMS, ..., missing_dims="ignore"))
-    ds = ds.set_coords([name for name in HYBRID if name in ds])
+    ds = ds.set_coords([key for key in HYBRID if key in ds])
     return ds.assign_attrs(repairs="; ".join(repairs)) if repairs else ds
 
 
 def _select(ds: xr.Dataset, role: str) -> tuple[xr.Dataset, list[str]]:
-    """The variables of the role alone, found by name or else by standard name; an initial state loses its one date."""
+    """The variables of the role alone, by name or standard name; an initial state loses its time axis."""
     spec, repairs = ROLES[role], []
-    ds = ds.reset_coords([name for name in ds.coords if name not in ds.dims and name in VARIABLES and name != "member"])
+    ds = ds.reset_coords(
+        [name for name in ds.coords if name not in ds.dims and name in VARIABLES and name != "member"]
+    )
     for name in spec.required:
         if name not in ds and (standard := VARIABLES[name].standard_name):
-            found = [v for v in ds.data_vars if ds[v].attrs.get("standard_name") == standard and v not in VARIABLES]
+            found = [
+                v for v in ds.data_vars if ds[v].attrs.get("standard_name") == standard and v not in VARIABLES
+            ]
             if len(found) == 1:
                 ds = ds.rename({found[0]: name})
                 repairs.append(f"{found[0]} renamed to {name}")
@@ -133,13 +152,17 @@ def _select(ds: xr.Dataset, role: str) -> tuple[xr.Dataset, list[str]]:
             raise refusal(role, f"variable {name} {spec.required[name]}", held, remedy)
     pair = [name for name in FACE_FLUXES if name in ds and role == "winds"]
     if len(pair) == 1:
-        raise refusal(role, "both air mass fluxes or neither", f"{pair[0]} alone", f"add the other or drop {pair[0]}")
+        raise refusal(
+            role, "both air mass fluxes or neither", f"{pair[0]} alone", f"add the other or drop {pair[0]}"
+        )
     kept = [name for name in (*spec.required, *spec.optional) if name in ds]
     ds = ds[kept]
     ds = ds.drop_vars([c for c in ds.coords if c not in ds.dims and c != "time"])
     if role == "initial" and "time" in ds.dims:
         if ds.sizes["time"] != 1:
-            raise refusal("initial: time", "one date", f"{ds.sizes['time']} dates", 'choose one: ds.sel(time="...")')
+            raise refusal(
+                "initial: time", "one date", f"{ds.sizes['time']} dates", 'choose one: ds.sel(time="...")'
+            )
         check_time(ds["time"], role)
         ds = ds.isel(time=0)
     return ds, repairs
@@ -150,9 +173,19 @@ def _check_axes(ds: xr.Dataset, role: str) -> tuple[xr.Dataset, str | None]:
         needed = any(axis in dims for dims in ROLES[role].required.values())
         if needed and axis not in ds.dims:
             got = f"dims {tuple(ds.dims)}"
-            raise refusal(f"{role}: {axis}", f"a dimension {axis}", got, f"rename yours: ds.rename(...), or add CF attributes to {axis}")
+            raise refusal(
+                f"{role}: {axis}",
+                f"a dimension {axis}",
+                got,
+                f"rename yours: ds.rename(...), or add CF attributes to {axis}",
+            )
         if needed and axis != "level" and axis not in ds.coords:
-            raise refusal(f"{role}: {axis}", f"coordinates on {axis}", "a dimension without values", f"use ds.assign_coords({axis}=...)")
+            raise refusal(
+                f"{role}: {axis}",
+                f"coordinates on {axis}",
+                "a dimension without values",
+                f"use ds.assign_coords({axis}=...)",
+            )
     check_latitude(ds["lat"], role)
     check_longitude(ds["lon"], role)
     if "time" in ds.dims:
@@ -168,23 +201,29 @@ def _check_dims(ds: xr.Dataset, role: str) -> None:
             remedy = "select or expand the others: ds.isel(...), ds.expand_dims(...)"
             raise refusal(f"{role}: {name}", f"dims {dims}", f"{ds[name].dims}", remedy)
     if 0 in ds.sizes.values():
-        raise refusal(role, "at least one point on every axis", f"sizes {dict(ds.sizes)}", "check the selection")
+        raise refusal(
+            role, "at least one point on every axis", f"sizes {dict(ds.sizes)}", "check the selection"
+        )
 
 
 def _check_hybrid(ds: xr.Dataset, role: str) -> None:
-    """Refuse hybrid coefficients that do not fit the levels, or whose pressures do not fall from the surface up."""
+    """Refuse hybrid coefficients that do not fit the levels, or whose pressures do not fall."""
     a, b = np.asarray(ds["hybrid_a"].values), np.asarray(ds["hybrid_b"].values)
     count = ds.sizes["level"] if "level" in ds.sizes else a.size - 1
     if a.size != count + 1:
         remedy = "give the coefficients at layer interfaces, surface first"
-        raise refusal(f"{role}: hybrid_a, hybrid_b", f"{count + 1} interfaces for {count} levels", f"{a.size}", remedy)
+        raise refusal(
+            f"{role}: hybrid_a, hybrid_b", f"{count + 1} interfaces for {count} levels", f"{a.size}", remedy
+        )
     try:
         HybridLevels(tuple(a), tuple(b))
     except ValueError:
         pressure = np.round((a + b * 1e5) / 100, 2).tolist()
         got = f"{pressure} hPa at a surface pressure of 1000 hPa"
         remedy = "reverse both: ds.isel(level=slice(None, None, -1), level_interface=slice(None, None, -1))"
-        raise refusal(f"{role}: hybrid_a, hybrid_b", "pressures that fall, surface first", got, remedy) from None
+        raise refusal(
+            f"{role}: hybrid_a, hybrid_b", "pressures that fall, surface first", got, remedy
+        ) from None
 
 
 def _check_values(array: xr.DataArray, name: str, role: str) -> None:
@@ -202,14 +241,21 @@ def _check_values(array: xr.DataArray, name: str, role: str) -> None:
         if bad == 0 and beyond.any():
             units = VARIABLES[name].units.replace("1e-6", "ppm")
             got = f"{values[tuple(np.argwhere(beyond)[0])]:.6g} {units} at {_index(array, window, beyond)}"
-            raise refusal(f"{role}: {name}", f"values within {low:g}..{high:g} {units}", got, "check the units and the field")
+            raise refusal(
+                f"{role}: {name}",
+                f"values within {low:g}..{high:g} {units}",
+                got,
+                "check the units and the field",
+            )
     if bad:
         got = f"{bad} NaN or infinite, the first at {first}"
-        raise refusal(f"{role}: {name}", "finite values everywhere", got, "fill them or leave those frames out")
+        raise refusal(
+            f"{role}: {name}", "finite values everywhere", got, "fill them or leave those frames out"
+        )
 
 
 def _windows(array: xr.DataArray) -> Iterator[tuple[slice, ...]]:
-    """Slices that cover the array: its own chunks, or slabs of the first axis of at most `BLOCK_VALUES` values."""
+    """Slices that cover the array: its own chunks, or slabs of the first axis of `BLOCK_VALUES` values."""
     if array.chunks is not None:
         sizes = array.chunks
     elif array.ndim == 0:
@@ -224,10 +270,12 @@ def _windows(array: xr.DataArray) -> Iterator[tuple[slice, ...]]:
 
 def _index(array: xr.DataArray, window: tuple[slice, ...], wrong: np.ndarray) -> str:
     where = np.argwhere(wrong)[0]
-    return ", ".join(f"{dim}={int(i) + s.start}" for dim, i, s in zip(array.dims, where, window)) or "its one value"
+    return (
+        ", ".join(f"{dim}={int(i) + s.start}" for dim, i, s in zip(array.dims, where, window))
+        or "its one value"
+    )
 
 
 def _said(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:160] if lines else 'no message'}"
-

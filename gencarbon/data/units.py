@@ -1,4 +1,4 @@
-"""Units of input: compatible ones become those of `variables.VARIABLES`, ambiguous ones are refused with the factor."""
+"""Units of input: compatible ones become those of `VARIABLES`, ambiguous ones are refused with the factor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _registry() -> Any:
 
 
 def convert(array: xr.DataArray, name: str, role: str) -> tuple[xr.DataArray, str | None]:
-    """`array` in the units of `VARIABLES[name]`, and what was converted (None where nothing was). Lazy stays lazy.
+    """`array` in the units of `VARIABLES[name]`, and what was converted, if anything. Lazy stays lazy.
 
     Raises InputError for a missing, unknown, incompatible or ambiguous unit.
     """
@@ -43,14 +43,24 @@ def convert(array: xr.DataArray, name: str, role: str) -> tuple[xr.DataArray, st
     if not units:
         if wanted == "1":
             return array, None
-        raise refusal(where, f"units {shown}", "no units attribute", f'set ds["{name}"].attrs["units"] once you know them')
+        raise refusal(
+            where,
+            f"units {shown}",
+            "no units attribute",
+            f'set ds["{name}"].attrs["units"] once you know them',
+        )
     if name == "flux":
         _refuse_ambiguous_flux(array, units, where)
     if wanted == "1e-6":
         _refuse_mass_fraction(array, units, name, where)
     factor = _factor(units, wanted, name)
     if factor is None:
-        raise refusal(where, f"units {shown}", f"units {units!r}", f"convert {name} to {wanted} and set its units attribute")
+        raise refusal(
+            where,
+            f"units {shown}",
+            f"units {units!r}",
+            f"convert {name} to {wanted} and set its units attribute",
+        )
     if np.isclose(factor, 1.0, rtol=1e-12):
         return array, None
     converted = (array.astype(np.float64) * factor).assign_attrs(array.attrs)
@@ -58,19 +68,33 @@ def convert(array: xr.DataArray, name: str, role: str) -> tuple[xr.DataArray, st
 
 
 def check_degrees(array: xr.DataArray, axis: str, role: str) -> None:
-    """Refuse an axis `lat` or `lon` whose units attribute is not degrees. A missing one is let pass: values are checked."""
+    """Refuse an axis `lat` or `lon` whose units are not degrees. Without units only values are checked."""
     units = str(array.attrs.get("units", _DEGREES[axis][0]))
     if units not in _DEGREES[axis]:
         wanted = _DEGREES[axis][0]
-        raise refusal(f"{role}: {axis}", f"units {wanted}", f"units {units!r}", f"convert {axis} to degrees, set its units to {wanted}")
+        raise refusal(
+            f"{role}: {axis}",
+            f"units {wanted}",
+            f"units {units!r}",
+            f"convert {axis} to degrees, set its units to {wanted}",
+        )
 
 
 def _refuse_ambiguous_flux(array: xr.DataArray, units: str, where: str) -> None:
     standard_name = str(array.attrs.get("standard_name", ""))
     if "mol" not in units and (_CARBON.search(units) or _CO2_AS_CARBON in standard_name):
-        got = f"a mass of carbon (units {units!r})" if _CARBON.search(units) else f"standard_name {standard_name!r}"
+        got = (
+            f"a mass of carbon (units {units!r})"
+            if _CARBON.search(units)
+            else f"standard_name {standard_name!r}"
+        )
         factor = f"multiply by {M_CO2 / M_CARBON:.6g} (44.0095/12.011)"
-        raise refusal(where, "a mass of CO2, units kg m-2 s-1", got, f"{factor} and set the units and standard_name of a CO2 flux")
+        raise refusal(
+            where,
+            "a mass of CO2, units kg m-2 s-1",
+            got,
+            f"{factor} and set the units and standard_name of a CO2 flux",
+        )
     if "downward" in standard_name:
         remedy = "multiply by -1 and set standard_name surface_upward_mass_flux_of_carbon_dioxide"
         raise refusal(where, "a flux positive upward", f"standard_name {standard_name!r}", remedy)
@@ -83,7 +107,7 @@ def _refuse_mass_fraction(array: xr.DataArray, units: str, name: str, where: str
     if _MASS.search(units) or "mass_" in standard_name or plain:
         got = f"units {units!r}" + (f" and standard_name {standard_name!r}" if standard_name else "")
         factor = 1e6 * M_AIR / M_CO2
-        remedy = f"multiply a mass mixing ratio (kg/kg of dry air) by {factor:.6g}, a mole fraction by 1e6, and set units to 1e-6"
+        remedy = f"multiply kg per kg of dry air by {factor:.6g}, a mole fraction by 1e6; units 1e-6"
         raise refusal(where, "a dry mole fraction, units 1e-6 (ppm) or mol mol-1", got, remedy)
 
 
@@ -93,9 +117,8 @@ def _factor(units: str, wanted: str, name: str) -> float | None:
         return 1.0
     if wanted == "1e-6" and units in MOLE_FRACTIONS:
         return MOLE_FRACTIONS[units]
-    text = _plain(units)
+    text, registry = _plain(units), _registry()
     try:
-        registry = _registry()
         quantity = registry.Quantity(registry.parse_expression(text))
         target = registry.Quantity(registry.parse_expression(wanted))
         if name == "flux" and "mol" in text:
@@ -106,7 +129,7 @@ def _factor(units: str, wanted: str, name: str) -> float | None:
 
 
 def _plain(units: str) -> str:
-    """Units without the species: `kg CO2 m-2 s-1` and `umol C m-2 s-1` lose their CO2 and C; mb is millibar."""
+    """Units without the species: `kg CO2 m-2` and `umol C m-2` lose their CO2 and C; mb is millibar."""
     text = re.sub(r"\(?CO2\)?", " ", units)
     text = re.sub(r"(mol|moles?)[\s_]*C(?![A-Za-z0-9])", r"\1", text)
     return re.sub(r"^(mb|mbar)$", "millibar", " ".join(text.split()))

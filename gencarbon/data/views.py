@@ -32,7 +32,10 @@ def canonical_datasets(store: xr.Dataset, period: slice = slice(None)) -> dict[s
         },
     }
     title = store.attrs.get("title", "HS-CO2")
-    sets = {role: describe(xr.Dataset(fields, coords)).assign_attrs(title=f"{title}: {role}") for role, fields in made.items()}
+    sets = {
+        role: describe(xr.Dataset(fields, coords)).assign_attrs(title=f"{title}: {role}")
+        for role, fields in made.items()
+    }
     sets["fluxes"] = sets["fluxes"].drop_vars(["hybrid_a", "hybrid_b", "level"])
     sets["initial"] = sets["reference"][["co2"]].isel(time=0)
     return sets

@@ -45,7 +45,9 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         guess = self.mean_net(self._stack(cond, residual * mask, known)).view_as(residual)
         return mask * residual + (1 - mask) * guess
 
-    def forward(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor], mean: Tensor, known: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor], mean: Tensor, known: Tensor
+    ) -> Tensor:
         """The denoised remainder D(x; sigma). Known frames have remainder 0: x is ignored there and 0 returned."""
         mask = known[:, None, :, None, None].to(x.dtype)
         level = sigma.to(x.dtype) * (1 - known.to(x.dtype))
@@ -60,4 +62,13 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         """Every frame's fields as channels of one image."""
         size = residual.shape[-2:]
         mask = known[..., None, None].to(residual.dtype).expand(-1, -1, *size)
-        return torch.cat([cond["levels"].flatten(1, 2), residual.flatten(1, 2), cond["surface"].flatten(1, 2), mask, cond["static"]], dim=1)
+        return torch.cat(
+            [
+                cond["levels"].flatten(1, 2),
+                residual.flatten(1, 2),
+                cond["surface"].flatten(1, 2),
+                mask,
+                cond["static"],
+            ],
+            dim=1,
+        )

@@ -54,8 +54,12 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, frames: int, width: int, features: int = 16):
         super().__init__()
-        self.register_buffer("frequency", torch.exp(torch.linspace(math.log(0.25), math.log(8.0), features // 2)))
-        self.mlp = nn.Sequential(nn.Linear(frames * features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.register_buffer(
+            "frequency", torch.exp(torch.linspace(math.log(0.25), math.log(8.0), features // 2))
+        )
+        self.mlp = nn.Sequential(
+            nn.Linear(frames * features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
 
     def forward(self, log_sigma: Tensor) -> Tensor:
         """log_sigma: (batch, frames) -> (batch, width)."""

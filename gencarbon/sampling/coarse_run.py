@@ -14,7 +14,12 @@ SCHEME = "van_leer"  # the background of HS-CO2, on which checkpoints are traine
 
 
 def coarse_run(
-    winds: xr.Dataset, flux: np.ndarray, initial: np.ndarray, grid: LatLonGrid, levels: HybridLevels, step_seconds: float
+    winds: xr.Dataset,
+    flux: np.ndarray,
+    initial: np.ndarray,
+    grid: LatLonGrid,
+    levels: HybridLevels,
+    step_seconds: float,
 ) -> np.ndarray:
     """CO2 of the coarse model, (time, level, lat, lon) ppm, from `initial` (level, lat, lon) ppm.
 

@@ -15,7 +15,9 @@ class ModelGrid(ModelMixin, ConfigMixin):
     """Cells, levels and time step of a checkpoint, as a component that diffusers can save."""
 
     @register_to_config
-    def __init__(self, lat_bounds: tuple, lon_bounds: tuple, hybrid_a: tuple, hybrid_b: tuple, step_seconds: float):
+    def __init__(
+        self, lat_bounds: tuple, lon_bounds: tuple, hybrid_a: tuple, hybrid_b: tuple, step_seconds: float
+    ):
         super().__init__()
         self.register_buffer("cell_area", torch.tensor(self.cells.area))
 
@@ -50,7 +52,9 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
     ):
         default = SAMPLERS[sampler]
         given = {"steps": steps, "sigma_max": sigma_max, "sigma_min": sigma_min, "rho": rho}
-        self.register_to_config(**{name: getattr(default, name) if value is None else value for name, value in given.items()})
+        self.register_to_config(
+            **{name: getattr(default, name) if value is None else value for name, value in given.items()}
+        )
 
     @property
     def solver(self) -> Sampler:

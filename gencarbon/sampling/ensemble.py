@@ -29,7 +29,9 @@ def window_starts(frames: int, window: int, first_known: bool) -> list[int]:
     """First frames of windows that cover `frames`, each sharing at least OVERLAP frames with the one before, spread evenly."""
     if frames < window:
         kind = "the known first one included" if first_known else "all generated"
-        raise InputError(f"sampling needs at least {window} frames ({kind}), got {frames}; give a longer period of winds and fluxes")
+        raise InputError(
+            f"sampling needs at least {window} frames ({kind}), got {frames}; give a longer period of winds and fluxes"
+        )
     count = 1 + -(-(frames - window) // (window - OVERLAP))
     return [round(k * (frames - window) / max(1, count - 1)) for k in range(count)]
 
@@ -85,7 +87,13 @@ class Forecast:
         cond, amplitude = self.pipe.normalizer.encode(fields, grid.step_seconds)
         target = torch.as_tensor(kgkg_to_ppm(self.target_mass[cut])[None], device=device)
         unit = self.pipe.normalizer.residual_unit(amplitude)
-        return {"cond": cond, "unit": unit, "target": target, "background": fields["background"], "air_mass": fields["air_mass"]}
+        return {
+            "cond": cond,
+            "unit": unit,
+            "target": target,
+            "background": fields["background"],
+            "air_mass": fields["air_mass"],
+        }
 
     @torch.no_grad()
     def member(self, seed: int, member: int | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -114,7 +122,10 @@ class Forecast:
         mask = (torch.arange(pipe.frames, device=pipe.device) < known).float()[None]
         residual = torch.zeros_like(w["background"])
         if known:
-            residual[:, :, :known] = torch.as_tensor(past.swapaxes(0, 1)[None].copy(), device=pipe.device) - w["background"][:, :, :known]
+            residual[:, :, :known] = (
+                torch.as_tensor(past.swapaxes(0, 1)[None].copy(), device=pipe.device)
+                - w["background"][:, :, :known]
+            )
         mean = pipe.denoiser.mean(w["cond"], (residual / w["unit"]).float(), mask)
         offset = w["background"] + w["unit"] * mean.double()
         unit = (w["unit"] * pipe.normalizer.remainder_unit()).expand_as(offset)
@@ -127,13 +138,19 @@ class Forecast:
                 return project(pipe.denoiser(x.float(), level, w["cond"], mean, mask).double())
 
             noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
-            x = pipe.scheduler.solver(denoise, pipe.scheduler.config.noise_scale * noise(0), lambda step: noise(1 + step))
+            x = pipe.scheduler.solver(
+                denoise, pipe.scheduler.config.noise_scale * noise(0), lambda step: noise(1 + step)
+            )
         co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"])
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 
 
 def run_members(
-    forecast: Forecast, seed: int, members: Sequence[int | None], workers: int, tick: Callable[[], None] = lambda: None
+    forecast: Forecast,
+    seed: int,
+    members: Sequence[int | None],
+    workers: int,
+    tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int | None, np.ndarray, np.ndarray]]:
     """Yields (member, co2, correction) of several members, `workers` at a time, each on one thread; `tick` after every window.
 

@@ -34,7 +34,9 @@ class CO2Pipeline(DiffusionPipeline):
     denoiser: both networks; scheduler: sampler and spread knob; normalizer: scales; grid: cells, levels and step.
     """
 
-    def __init__(self, denoiser: ResidualDenoiser, scheduler: NoiseSchedule, normalizer: Normalizer, grid: ModelGrid):
+    def __init__(
+        self, denoiser: ResidualDenoiser, scheduler: NoiseSchedule, normalizer: Normalizer, grid: ModelGrid
+    ):
         super().__init__()
         self.register_modules(denoiser=denoiser, scheduler=scheduler, normalizer=normalizer, grid=grid)
 
@@ -45,9 +47,13 @@ class CO2Pipeline(DiffusionPipeline):
         path = str(shipped) if shipped.is_dir() else str(name)
         if not Path(path).is_dir() and str(name).count("/") != 1:
             names = sorted(p.name for p in SHIPPED.iterdir()) if SHIPPED.is_dir() else []
-            raise InputError(f"checkpoint: expected a shipped name {names}, a folder or a hub id owner/name, got {str(name)!r}; check the path")
+            raise InputError(
+                f"checkpoint: expected a shipped name {names}, a folder or a hub id owner/name, got {str(name)!r}; check the path"
+            )
         if Path(path).is_dir() and not (Path(path) / "model_index.json").exists():
-            raise InputError(f"checkpoint: expected a folder with model_index.json, got {path}; give the folder that save_pretrained wrote")
+            raise InputError(
+                f"checkpoint: expected a folder with model_index.json, got {path}; give the folder that save_pretrained wrote"
+            )
         pipe = super().from_pretrained(path, use_safetensors=True, **kwargs)
         pipe.source = str(name)
         pipe.denoiser.eval().to(memory_format=torch.channels_last)
@@ -70,17 +76,31 @@ class CO2Pipeline(DiffusionPipeline):
         return total.hexdigest()
 
     def forecast(
-        self, winds: xr.Dataset, fluxes: xr.Dataset, background: xr.Dataset | None = None, initial: xr.Dataset | None = None
+        self,
+        winds: xr.Dataset,
+        fluxes: xr.Dataset,
+        background: xr.Dataset | None = None,
+        initial: xr.Dataset | None = None,
     ) -> tuple[Forecast, xr.Dataset]:
         """Checked inputs as a `Forecast`, and the ensemble's template. Raises InputError before any work."""
-        inputs = check_sampling_inputs(winds, fluxes, background, initial, self.grid.cells, self.grid.layers, self.grid.step_seconds)
+        inputs = check_sampling_inputs(
+            winds, fluxes, background, initial, self.grid.cells, self.grid.layers, self.grid.step_seconds
+        )
         if inputs.background is None and inputs.initial is None:
-            raise InputError("sampling needs a coarse run or a state to start one from, got neither; give --background or --initial")
-        start = None if inputs.initial is None else np.asarray(inputs.initial["co2"].squeeze(drop=True).values, np.float64)
+            raise InputError(
+                "sampling needs a coarse run or a state to start one from, got neither; give --background or --initial"
+            )
+        start = (
+            None
+            if inputs.initial is None
+            else np.asarray(inputs.initial["co2"].squeeze(drop=True).values, np.float64)
+        )
         load = lambda ds, name: np.asarray(ds[name].values, np.float64)  # noqa: E731
         ps, flux = load(inputs.winds, "surface_pressure"), load(inputs.fluxes, "flux")
         if inputs.background is None:
-            b = coarse_run(inputs.winds, flux, start, self.grid.cells, self.grid.layers, self.grid.step_seconds)
+            b = coarse_run(
+                inputs.winds, flux, start, self.grid.cells, self.grid.layers, self.grid.step_seconds
+            )
         else:
             b = load(inputs.background, "co2")
         u, v = load(inputs.winds, "u"), load(inputs.winds, "v")

@@ -1,40 +1,45 @@
 """Samplers of a diffusion model: pure functions of (denoiser, noise, noise levels).
 
-They know nothing of CO2. `denoise(x, sigma)` returns the expected clean state given the noisy `x` at noise level `sigma`
-(a float); states may have any shape and the steps keep their dtype, so pass float64. `sigmas` falls from sigma_max to 0.
-Symbols follow Karras et al. (2022), doi:10.48550/arXiv.2206.00364, and Lu et al. (2022), doi:10.48550/arXiv.2211.01095.
+They know nothing of CO2. `denoise(x, sigma)` returns the expected clean state given the noisy `x` at noise
+level `sigma` (a float); states may have any shape and the steps keep their dtype, so pass float64. `sigmas`
+falls from sigma_max to 0. Symbols follow Karras et al. (2022), doi:10.48550/arXiv.2206.00364, and Lu et al.
+(2022), doi:10.48550/arXiv.2211.01095.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 Denoise = Callable[[Tensor, float], Tensor]
 
 
 def rho_schedule(steps: int, sigma_max: float, sigma_min: float, rho: float) -> list[float]:
-    """`steps` noise levels from sigma_max to sigma_min, even in sigma^(1/rho), then 0. Karras et al. (2022), eq. 5."""
+    """`steps` noise levels from sigma_max to sigma_min, even in sigma^(1/rho), then 0.
+
+    Karras et al. (2022), eq. 5.
+    """
     if steps < 2:
         raise ValueError(f"a schedule needs at least 2 steps, got {steps}")
     if not 0 < sigma_min < sigma_max:
-        raise ValueError(f"expected 0 < sigma_min < sigma_max, got sigma_min {sigma_min} and sigma_max {sigma_max}")
+        raise ValueError(
+            f"expected 0 < sigma_min < sigma_max, got sigma_min {sigma_min} and sigma_max {sigma_max}"
+        )
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     inner = [(high + i / (steps - 1) * (low - high)) ** rho for i in range(1, steps - 1)]
     return [float(sigma_max), *inner, float(sigma_min), 0.0]
 
 
 def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Sequence[float], mean_start: bool = True) -> Tensor:
-    """DPM-Solver++(2M), Lu et al. (2022), algorithm 2, with the signal unscaled: alpha = 1, lambda = -ln sigma.
+    """DPM-Solver++(2M), Lu et al. (2022), algorithm 2, in sigma: alpha = 1, lambda = -ln sigma.
 
-    x_next = sigma'/sigma x + (1 - sigma'/sigma) D, with D extrapolated linearly in lambda from the last two evaluations;
-    the step to sigma' = 0 returns the last evaluation. One evaluation a step.
+    x_next = sigma'/sigma x + (1 - sigma'/sigma) D, with D extrapolated linearly in lambda from the last two
+    evaluations; the step to sigma' = 0 returns the last evaluation. One evaluation a step.
 
-    The law of x at sigma_max is x0 + sigma_max noise, not sigma_max noise: `mean_start` adds D(x, sigma_max), an estimate of
-    x0, to the initial noise and uses the same evaluation for step 0. Without it coherent modes, whose spread is comparable to
-    sigma_max, lose mean and spread.
+    The law of x at sigma_max is x0 + sigma_max noise, not sigma_max noise: `mean_start` adds D(x, sigma_max),
+    an estimate of x0, to the initial noise and uses the same evaluation for step 0. Without it coherent
+    modes, whose spread is comparable to sigma_max, lose mean and spread.
     """
     D = denoise(x, sigmas[0])
     if mean_start:
@@ -53,7 +58,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Sequence[float], mean_start: b
 
 
 def heun(denoise: Denoise, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """Algorithm 1 of Karras et al. (2022): integrate dx/dsigma = (x - D(x, sigma)) / sigma down to 0, in second order."""
+    """Algorithm 1 of Karras et al. (2022): integrate dx/dsigma = (x - D(x, sigma)) / sigma down to 0."""
     for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:]):
         x = _heun_step(denoise, x, sigma, sigma_next)
     return x
@@ -69,10 +74,11 @@ def stochastic_heun(
     s_tmax: float = 50.0,
     s_noise: float = 1.0,
 ) -> Tensor:
-    """Algorithm 2 of Karras et al. (2022): raise the noise level a little, *then* evaluate the denoiser and step down.
+    """Algorithm 2 of Karras et al. (2022): raise the noise level, *then* evaluate the denoiser, step down.
 
-    `noise(i)` gives standard normal noise like `x` for step i, so that every member may own its generator. Noise is added
-    where s_tmin <= sigma <= s_tmax: sigma_hat = (1 + gamma) sigma, gamma = min(s_churn / steps, sqrt(2) - 1).
+    `noise(i)` gives standard normal noise like `x` for step i, so that every member may own its generator.
+    Noise is added where s_tmin <= sigma <= s_tmax: sigma_hat = (1 + gamma) sigma, gamma = min(s_churn /
+    steps, sqrt(2) - 1).
     """
     steps = len(sigmas) - 1
     for i, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:])):
@@ -97,35 +103,43 @@ def _heun_step(denoise: Denoise, x: Tensor, sigma: float, sigma_next: float) -> 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A solver with its noise levels. `dataclasses.replace(SAMPLERS["dpmpp_2m"], steps=12)` changes one of them."""
+    """A solver with its noise levels. `dataclasses.replace(SAMPLERS["dpmpp_2m"], steps=12)` changes one of
+    them."""
 
     solver: Callable[..., Tensor]
     steps: int
     sigma_max: float
     sigma_min: float
     rho: float
-    stochastic: bool = False    # the solver draws noise on the way
+    stochastic: bool = False  # the solver draws noise on the way
 
     @property
     def sigmas(self) -> list[float]:
         """The noise levels, sigma_max first, 0 last."""
         return rho_schedule(self.steps, self.sigma_max, self.sigma_min, self.rho)
 
-    def __call__(self, denoise: Denoise, start: Tensor, noise: Callable[[int], Tensor] | None = None) -> Tensor:
+    def __call__(
+        self, denoise: Denoise, start: Tensor, noise: Callable[[int], Tensor] | None = None
+    ) -> Tensor:
         """A sample from `start`, standard normal; `noise(i)` is needed by stochastic samplers only."""
         x = self.sigma_max * start
         if not self.stochastic:
             return self.solver(denoise, x, self.sigmas)
         if noise is None:
-            raise ValueError(f"{self.solver.__name__} draws noise at every step, got noise=None; pass noise(step)")
+            raise ValueError(
+                f"{self.solver.__name__} draws noise at every step, got noise=None; pass noise(step)"
+            )
         return self.solver(denoise, x, self.sigmas, noise)
 
 
-# Levels chosen by the Gaussian exam (`exam.py`, `python -m eval.run sampler`): the first has the smallest worst error over
-# s = .05 to 30 with 20 evaluations; a finite sigma_max costs the other two the mean of modes with s near sigma_max.
+# Levels chosen by the Gaussian exam (`exam.py`, `python -m eval.run sampler`): the first has the smallest
+# worst error over s = .05 to 30 with 20 evaluations; a finite sigma_max costs the other two the mean of modes
+# with s near sigma_max.
 SAMPLERS = {
     "dpmpp_2m": Sampler(dpmpp_2m, steps=20, sigma_max=200.0, sigma_min=0.01, rho=20.0),
     "heun": Sampler(heun, steps=20, sigma_max=200.0, sigma_min=0.02, rho=20.0),
-    "stochastic_heun": Sampler(stochastic_heun, steps=30, sigma_max=200.0, sigma_min=0.02, rho=7.0, stochastic=True),
+    "stochastic_heun": Sampler(
+        stochastic_heun, steps=30, sigma_max=200.0, sigma_min=0.02, rho=7.0, stochastic=True
+    ),
 }
 DEFAULT_SAMPLER = "dpmpp_2m"

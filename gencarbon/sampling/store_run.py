@@ -31,8 +31,7 @@ def sample_to_store(
     process will make and returns what to call after each. Raises InputError before any work.
     """
     state = PartialState()
-    if state.is_main_process:
-        refuse_existing(out)
+    refuse_existing(out)
     forecast, template = pipe.forecast(**inputs)
     template.attrs["seed"] = seed
     fingerprint = {"checkpoint": pipe.digest, "seed": seed, "inputs": _digest(forecast)}
@@ -64,7 +63,14 @@ def _workers(processes: int) -> int:
 def _digest(forecast) -> str:
     """SHA-256 over everything that members are conditioned on."""
     total = hashlib.sha256()
-    arrays = (forecast.u, forecast.v, forecast.surface_pressure, forecast.flux, forecast.background, forecast.initial)
+    arrays = (
+        forecast.u,
+        forecast.v,
+        forecast.surface_pressure,
+        forecast.flux,
+        forecast.background,
+        forecast.initial,
+    )
     for array in (forecast.time.astype("datetime64[s]").astype(np.int64), *arrays):
         total.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return total.hexdigest()

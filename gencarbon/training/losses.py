@@ -27,7 +27,9 @@ def prepare(batch: dict[str, Tensor], normalizer: Normalizer, known: Tensor, ste
     """Normalised windows of a batch of `clips.ClipDataset`; known: (batch, time)."""
     cond, amplitude = normalizer.encode(batch, step_seconds)
     unit = normalizer.residual_unit(amplitude)
-    return Window(cond, (batch["residual"] / unit).float(), unit, known, (batch["area"] / batch["area"].mean()).float())
+    return Window(
+        cond, (batch["residual"] / unit).float(), unit, known, (batch["area"] / batch["area"].mean()).float()
+    )
 
 
 def draw_known(batch: int, frames: int, generator: torch.Generator) -> Tensor:
@@ -46,10 +48,14 @@ def _mean_over_unknown(square: Tensor, window: Window) -> Tensor:
 
 def mean_loss(model: ResidualDenoiser, window: Window) -> Tensor:
     """Squared error of the mean network in unknown frames, area-weighted."""
-    return _mean_over_unknown((model.mean(window.cond, window.residual, window.known) - window.residual) ** 2, window)
+    return _mean_over_unknown(
+        (model.mean(window.cond, window.residual, window.known) - window.residual) ** 2, window
+    )
 
 
-def remainder_loss(model: ResidualDenoiser, window: Window, unit: Tensor, generator: torch.Generator) -> Tensor:
+def remainder_loss(
+    model: ResidualDenoiser, window: Window, unit: Tensor, generator: torch.Generator
+) -> Tensor:
     """EDM loss of the denoiser, weight (sigma^2 + 1) / sigma^2 (Karras et al. 2022, eq. 8). unit: remainder units, (level, 1, 1, 1)."""
     with torch.no_grad():
         mean = model.mean(window.cond, window.residual, window.known)

@@ -32,7 +32,9 @@ class TrainConfig(Config):
     widths: tuple[int, ...] = (48, 96, 128)
     blocks: int = Field(1, ge=1)
     batch: int = Field(8, ge=1, description="windows per step and process")
-    precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 where the hardware has it")
+    precision: Literal["auto", "no", "bf16"] = Field(
+        "auto", description="auto: bf16 where the hardware has it"
+    )
     scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")

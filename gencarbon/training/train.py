@@ -24,7 +24,14 @@ from gencarbon.errors import InputError
 from gencarbon.model import ResidualDenoiser
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
-from gencarbon.training.losses import Window, draw_known, fit_remainder_scale, mean_loss, prepare, remainder_loss
+from gencarbon.training.losses import (
+    Window,
+    draw_known,
+    fit_remainder_scale,
+    mean_loss,
+    prepare,
+    remainder_loss,
+)
 from gencarbon.training.settings import PhaseConfig, TrainConfig
 
 
@@ -41,7 +48,9 @@ def hardware_precision(wanted: str) -> str:
 class Trainer:
     """A run in `folder`: checkpoints, log.jsonl, TensorBoard events, and at the end the networks and scales."""
 
-    def __init__(self, config: TrainConfig, data_folder: Path, folder: Path, say: Callable[[str], None] = print):
+    def __init__(
+        self, config: TrainConfig, data_folder: Path, folder: Path, say: Callable[[str], None] = print
+    ):
         for split in ("train", "validation"):
             if not (data_folder / f"{split}.zarr").exists():
                 raise InputError(
@@ -50,17 +59,23 @@ class Trainer:
                 )
         self.config, self.folder = config, folder
         self.accelerator = Accelerator(
-            mixed_precision=hardware_precision(config.precision), log_with="tensorboard", project_dir=str(folder)
+            mixed_precision=hardware_precision(config.precision),
+            log_with="tensorboard",
+            project_dir=str(folder),
         )
         self.say = say if self.accelerator.is_main_process else lambda text: None
         open_split = lambda split: xr.open_zarr(data_folder / f"{split}.zarr")  # noqa: E731
         length = (config.mean.steps + config.remainder.steps) * config.batch * self.accelerator.num_processes
         self.train = ClipDataset(open_split("train"), config.frames, length, config.seed)
-        self.validation = ClipDataset(open_split("validation"), config.frames, config.validation_windows, 0, augment=False)
+        self.validation = ClipDataset(
+            open_split("validation"), config.frames, config.validation_windows, 0, augment=False
+        )
         torch.manual_seed(config.seed)
         levels = self.train.levels.count
         self.normalizer = Normalizer(levels)
-        self.model = ResidualDenoiser(levels=levels, frames=config.frames, widths=config.widths, blocks=config.blocks)
+        self.model = ResidualDenoiser(
+            levels=levels, frames=config.frames, widths=config.widths, blocks=config.blocks
+        )
         self.geometry = self.train.geometry
 
     def run(self) -> Path:
@@ -80,8 +95,15 @@ class Trainer:
         self._phase("mean", config.mean, self.model.mean_net, lambda w, g: mean_loss(self.model, w))
         fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
         unit = self.normalizer.remainder_unit()
-        self.say(f"remainder, in residual units per level: {self.normalizer.remainder_std.numpy().round(3).tolist()}")
-        self._phase("remainder", config.remainder, self.model.remainder_net, lambda w, g: remainder_loss(self.model, w, unit, g))
+        self.say(
+            f"remainder, in residual units per level: {self.normalizer.remainder_std.numpy().round(3).tolist()}"
+        )
+        self._phase(
+            "remainder",
+            config.remainder,
+            self.model.remainder_net,
+            lambda w, g: remainder_loss(self.model, w, unit, g),
+        )
         if self.accelerator.is_main_process:
             self.pipeline().save_pretrained(folder / "pipeline")
         self.accelerator.end_training()
@@ -93,13 +115,21 @@ class Trainer:
         place = ModelGrid(grid.lat_bounds, grid.lon_bounds, levels.a, levels.b, self.train.step_seconds)
         return CO2Pipeline(self.model, NoiseSchedule(), self.normalizer, place)
 
-    def _phase(self, name: str, phase: PhaseConfig, network: nn.Module, loss_of: Callable[[Window, torch.Generator], Tensor]) -> None:
+    def _phase(
+        self,
+        name: str,
+        phase: PhaseConfig,
+        network: nn.Module,
+        loss_of: Callable[[Window, torch.Generator], Tensor],
+    ) -> None:
         """Optimises one network and leaves its moving average in the model."""
         done = self.folder / f"{name}.pt"
         if done.exists():
             network.load_state_dict(torch.load(done, weights_only=True))
             return
-        optimizer = torch.optim.AdamW(network.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=phase.weight_decay)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=phase.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _warm_cosine(k, phase))
         ema = EMAModel(network.parameters(), decay=phase.ema)
         network, optimizer = self.accelerator.prepare(network, optimizer)
@@ -107,14 +137,21 @@ class Trainer:
         if saved.exists():
             state = torch.load(saved, weights_only=True)
             step = state["step"]
-            for part, values in ((network, "network"), (optimizer, "optimizer"), (schedule, "schedule"), (ema, "ema")):
+            for part, values in (
+                (network, "network"),
+                (optimizer, "optimizer"),
+                (schedule, "schedule"),
+                (ema, "ema"),
+            ):
                 part.load_state_dict(state[values])
         began, first = time.time(), step
         for batch in self._batches(name, step, phase.steps):
             generator = self._generator(name, step)
             known = draw_known(batch["u"].shape[0], self.config.frames, generator)
             with self.accelerator.autocast():
-                loss = loss_of(prepare(batch | self.geometry, self.normalizer, known, self.train.step_seconds), generator)
+                loss = loss_of(
+                    prepare(batch | self.geometry, self.normalizer, known, self.train.step_seconds), generator
+                )
             self.accelerator.backward(loss)
             norm = self.accelerator.clip_grad_norm_(network.parameters(), phase.clip)
             optimizer.step(), schedule.step(), optimizer.zero_grad()
@@ -122,7 +159,12 @@ class Trainer:
             step += 1
             if step % 20 == 0 or step == phase.steps:
                 left = (time.time() - began) / (step - first) * (phase.steps - step)
-                self._log(name, step, {"loss": float(loss.detach()), "gradient_norm": float(norm)}, f"{left / 60:.1f} min left")
+                self._log(
+                    name,
+                    step,
+                    {"loss": float(loss.detach()), "gradient_norm": float(norm)},
+                    f"{left / 60:.1f} min left",
+                )
             if step % self.config.checkpoint_every == 0 or step == phase.steps:
                 state = {"network": network, "optimizer": optimizer, "schedule": schedule, "ema": ema}
                 self._save(saved, {"step": step} | {k: v.state_dict() for k, v in state.items()})
@@ -139,11 +181,15 @@ class Trainer:
         offset = 0 if name == "mean" else config.mean.steps * config.batch * count
         first = [offset + (k * count + process) * config.batch for k in range(step, steps)]
         indices = [i + j for i in first for j in range(config.batch)]
-        return DataLoader(Subset(self.train, indices), batch_size=config.batch, num_workers=1, prefetch_factor=4)
+        return DataLoader(
+            Subset(self.train, indices), batch_size=config.batch, num_workers=1, prefetch_factor=4
+        )
 
     def _generator(self, name: str, step: int) -> torch.Generator:
         key = [self.config.seed, step, self.accelerator.process_index, len(name)]
-        return torch.Generator().manual_seed(int(torch.tensor(key).mul(torch.tensor([1_000_003, 10_007, 101, 1])).sum()))
+        return torch.Generator().manual_seed(
+            int(torch.tensor(key).mul(torch.tensor([1_000_003, 10_007, 101, 1])).sum())
+        )
 
     def _validation_windows(self) -> list[Window]:
         """Held-out windows with one known frame, in batches."""
@@ -152,7 +198,10 @@ class Trainer:
         chunks = [range(k, min(k + size, len(self.validation))) for k in range(0, len(self.validation), size)]
         collate = lambda chunk: default_collate([self.validation[i] for i in chunk])  # noqa: E731
         return [
-            prepare(collate(c) | self.geometry, self.normalizer, known.expand(len(c), -1), self.train.step_seconds) for c in chunks
+            prepare(
+                collate(c) | self.geometry, self.normalizer, known.expand(len(c), -1), self.train.step_seconds
+            )
+            for c in chunks
         ]
 
     @torch.no_grad()

@@ -29,7 +29,11 @@ def edges(q: Tensor, scheme: str, limited: bool) -> tuple[Tensor, Tensor]:
             slope = _monotonised(slope, q0 - qm1, qp1 - q0)
         return q0 - slope / 2, q0 + slope / 2
     left, right = 7 / 12 * (qm1 + q0) - (qm2 + qp1) / 12, 7 / 12 * (q0 + qp1) - (qm1 + qp2) / 12
-    return _monotone_parabola(q0, _between(left, qm1, q0), _between(right, q0, qp1)) if limited else (left, right)
+    return (
+        _monotone_parabola(q0, _between(left, qm1, q0), _between(right, q0, qp1))
+        if limited
+        else (left, right)
+    )
 
 
 def _monotonised(slope: Tensor, back: Tensor, ahead: Tensor) -> Tensor:
@@ -60,7 +64,9 @@ def _cumulative(xi: Tensor, q: Tensor, left: Tensor, right: Tensor) -> Tensor:
 def _swept(moved: Tensor, mass: Tensor, q: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """Tracer through each inner face of n cells, (..., n - 1), when no face empties its upwind cell."""
     behind, ahead = moved / mass[..., :-1], -moved / mass[..., 1:]
-    forward = mass[..., :-1] * (q[..., :-1] - _cumulative(1 - behind, q[..., :-1], left[..., :-1], right[..., :-1]))
+    forward = mass[..., :-1] * (
+        q[..., :-1] - _cumulative(1 - behind, q[..., :-1], left[..., :-1], right[..., :-1])
+    )
     backward = -mass[..., 1:] * _cumulative(ahead, q[..., 1:], left[..., 1:], right[..., 1:])
     return torch.where(moved > 0, forward, backward)
 
@@ -71,7 +77,9 @@ def advect_east(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bo
     Returns the new q and the new mass. Any Courant number.
     """
     n = q.shape[-1]
-    ring_mean = q.mean(-1, keepdim=True)  # advected exactly, F = M ring_mean; sums along the ring see only the rest
+    ring_mean = q.mean(
+        -1, keepdim=True
+    )  # advected exactly, F = M ring_mean; sums along the ring see only the rest
     q = q - ring_mean
     left, right = edges(torch.cat([q[..., -2:], q, q[..., :2]], -1), scheme, limited)
     total = mass.sum(-1, keepdim=True)
@@ -92,7 +100,10 @@ def advect_east(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bo
 def advect_north(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bool) -> tuple[Tensor, Tensor]:
     """One meridional step; `moved` through southern faces, kg. Beyond a pole lies the opposite meridian."""
     half = q.shape[-1] // 2
-    beyond_south, beyond_north = torch.roll(q[..., :2, :].flip(-2), half, -1), torch.roll(q[..., -2:, :].flip(-2), half, -1)
+    beyond_south, beyond_north = (
+        torch.roll(q[..., :2, :].flip(-2), half, -1),
+        torch.roll(q[..., -2:, :].flip(-2), half, -1),
+    )
     halo = torch.cat([beyond_south, q, beyond_north], -2).movedim(-2, -1)
     left, right = edges(halo, scheme, limited)
     flux = _swept(moved[..., 1:, :].mT, mass.mT, q.mT, left, right).mT
@@ -117,7 +128,9 @@ def advect_up(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bool
 
 def _drop_first_append_zero(dim: int):
     """Fluxes through the far faces of cells whose near faces are given, with nothing through the last."""
-    return lambda f: torch.cat([f.narrow(dim, 1, f.shape[dim] - 1), torch.zeros_like(f.narrow(dim, 0, 1))], dim)
+    return lambda f: torch.cat(
+        [f.narrow(dim, 1, f.shape[dim] - 1), torch.zeros_like(f.narrow(dim, 0, 1))], dim
+    )
 
 
 def _update(q, mass, flux, moved, far) -> tuple[Tensor, Tensor]:

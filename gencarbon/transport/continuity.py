@@ -43,7 +43,9 @@ def divergence(east: Tensor, north: Tensor) -> Tensor:
     return torch.roll(east, -1, -1) - east + outflow_north - north
 
 
-def face_fluxes(u: Tensor, v: Tensor, surface_pressure: Tensor, grid: LatLonGrid, levels: HybridLevels) -> tuple[Tensor, Tensor]:
+def face_fluxes(
+    u: Tensor, v: Tensor, surface_pressure: Tensor, grid: LatLonGrid, levels: HybridLevels
+) -> tuple[Tensor, Tensor]:
     """Air mass fluxes through western and southern faces, kg s-1, from winds at cell centres (not yet closing).
 
     u, v: (..., level, lat, lon) m s-1; surface_pressure: (..., lat, lon) Pa. Face values are means of the two neighbours.
@@ -66,7 +68,11 @@ def _poisson(grid: LatLonGrid) -> tuple[Tensor, Tensor, Tensor]:
     nlat, nlon = grid.shape
     dlat, dlon = np.deg2rad(np.diff(grid.lat_bounds)), np.deg2rad(np.diff(grid.lon_bounds))[0]
     k_east = dlat / (np.cos(np.deg2rad(grid.lat)) * dlon)
-    k_north = np.cos(np.deg2rad(grid.lat_bounds[:-1])) * dlon / np.concatenate([[1.0], np.deg2rad(np.diff(grid.lat))])
+    k_north = (
+        np.cos(np.deg2rad(grid.lat_bounds[:-1]))
+        * dlon
+        / np.concatenate([[1.0], np.deg2rad(np.diff(grid.lat))])
+    )
     k_north[0] = 0.0
     laplacian = np.zeros((nlat, nlat))
     for j in range(1, nlat):
@@ -76,7 +82,11 @@ def _poisson(grid: LatLonGrid) -> tuple[Tensor, Tensor, Tensor]:
     zonal = 2 - 2 * np.cos(wavenumber * dlon)
     matrices = laplacian[None] + zonal[:, None, None] * np.diag(k_east)[None]
     inverse = np.concatenate([np.linalg.pinv(matrices[:1], hermitian=True), np.linalg.inv(matrices[1:])])
-    return torch.tensor(k_east)[:, None], torch.tensor(k_north)[:, None], torch.tensor(inverse, dtype=torch.complex128)
+    return (
+        torch.tensor(k_east)[:, None],
+        torch.tensor(k_north)[:, None],
+        torch.tensor(inverse, dtype=torch.complex128),
+    )
 
 
 def barotropic_correction(residual: Tensor, grid: LatLonGrid) -> tuple[Tensor, Tensor]:
@@ -88,13 +98,25 @@ def barotropic_correction(residual: Tensor, grid: LatLonGrid) -> tuple[Tensor, T
     return k_east * (torch.roll(phi, 1, -1) - phi), k_north * (below - phi)
 
 
-def vertical_flux(mass_start: Tensor, mass_end: Tensor, east: Tensor, north: Tensor, seconds: float) -> Tensor:
+def vertical_flux(
+    mass_start: Tensor, mass_end: Tensor, east: Tensor, north: Tensor, seconds: float
+) -> Tensor:
     """Upward air flux through the lower interface of every layer, kg s-1, from layer continuity; 0 at the surface."""
     gain = -(mass_end - mass_start) / seconds - divergence(east, north)
-    return torch.cat([torch.zeros_like(gain[..., :1, :, :]), torch.cumsum(gain, dim=-3)[..., :-1, :, :]], dim=-3)
+    return torch.cat(
+        [torch.zeros_like(gain[..., :1, :, :]), torch.cumsum(gain, dim=-3)[..., :-1, :, :]], dim=-3
+    )
 
 
-def close(east: Tensor, north: Tensor, ps_start: Tensor, ps_end: Tensor, seconds: float, grid: LatLonGrid, levels: HybridLevels) -> MassFluxes:
+def close(
+    east: Tensor,
+    north: Tensor,
+    ps_start: Tensor,
+    ps_end: Tensor,
+    seconds: float,
+    grid: LatLonGrid,
+    levels: HybridLevels,
+) -> MassFluxes:
     """Fluxes corrected so that each column gains exactly the air that surface pressure says, and their vertical fluxes.
 
     east, north: (..., level, lat, lon) kg s-1; ps_start, ps_end: (..., lat, lon) Pa of equal global mean. The correction
@@ -105,10 +127,14 @@ def close(east: Tensor, north: Tensor, ps_start: Tensor, ps_end: Tensor, seconds
     tendency = (mass_end - mass_start).sum(-3) / seconds
     residual = -tendency - divergence(east.sum(-3), north.sum(-3))
     add_east, add_north = barotropic_correction(residual - residual.mean((-1, -2), keepdim=True), grid)
-    share = torch.tensor(levels.thickness(np.full((1, 1), 1e5)) / levels.thickness(np.full((1, 1), 1e5)).sum())
+    share = torch.tensor(
+        levels.thickness(np.full((1, 1), 1e5)) / levels.thickness(np.full((1, 1), 1e5)).sum()
+    )
     east = east + share * add_east[..., None, :, :]
     north = north + share * add_north[..., None, :, :]
-    return MassFluxes(mass_start, mass_end, east, north, vertical_flux(mass_start, mass_end, east, north, seconds))
+    return MassFluxes(
+        mass_start, mass_end, east, north, vertical_flux(mass_start, mass_end, east, north, seconds)
+    )
 
 
 def conserve_air(surface_pressure: Tensor, grid: LatLonGrid) -> Tensor:
@@ -122,4 +148,6 @@ def coarsen_fluxes(east: Tensor, north: Tensor, factor: int) -> tuple[Tensor, Te
     """Sums over the fine faces that make each coarse face: continuity closes on the coarse cells as it did on the fine."""
     *lead, nlat, nlon = east.shape
     blocks = (nlat // factor, factor, nlon // factor, factor)
-    return east.reshape(*lead, *blocks)[..., :, :, :, 0].sum(-2), north.reshape(*lead, *blocks)[..., :, 0, :, :].sum(-1)
+    return east.reshape(*lead, *blocks)[..., :, :, :, 0].sum(-2), north.reshape(*lead, *blocks)[
+        ..., :, 0, :, :
+    ].sum(-1)

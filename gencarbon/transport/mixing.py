@@ -11,7 +11,9 @@ from torch import Tensor
 from gencarbon.constants import GRAVITY
 from gencarbon.grid import HybridLevels, LatLonGrid
 
-SCALE_HEIGHT = 7500.0  # m   of an isothermal atmosphere at 256 K; turns pressure into height for the diffusivity
+SCALE_HEIGHT = (
+    7500.0  # m   of an isothermal atmosphere at 256 K; turns pressure into height for the diffusivity
+)
 
 
 @dataclass(frozen=True)

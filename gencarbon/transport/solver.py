@@ -48,7 +48,9 @@ class Transport:
             ]
         )
         if not torch.isfinite(flow).all():
-            raise InputError("air mass fluxes must be finite, got NaN or infinity; check the winds and the surface pressure")
+            raise InputError(
+                "air mass fluxes must be finite, got NaN or infinity; check the winds and the surface pressure"
+            )
         return max(1, math.ceil(float(flow.max()) * seconds / MAX_OUTFLOW))
 
     def step(self, q: Tensor, air: MassFluxes, surface_flux: Tensor, seconds: float) -> Tensor:
@@ -77,7 +79,9 @@ class Transport:
             q = self.step(q, air, surface_flux, seconds)
             yield q
 
-    def close(self, east: Tensor, north: Tensor, ps_start: Tensor, ps_end: Tensor, seconds: float) -> MassFluxes:
+    def close(
+        self, east: Tensor, north: Tensor, ps_start: Tensor, ps_end: Tensor, seconds: float
+    ) -> MassFluxes:
         """`continuity.close` on this grid and these levels."""
         return close(east, north, ps_start, ps_end, seconds, self.grid, self.levels)
 

@@ -1,0 +1,105 @@
+"""The commands as a user runs them: end to end on tiny data, one line for every mistake."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests import canonical
+from tests.tiny_model import inputs, tiny_pipeline
+
+
+def run(*arguments, launcher=(sys.executable, "-m", "gencarbon"), **environment):
+    env = os.environ | {"PYTHONWARNINGS": "ignore", "COLUMNS": "200"} | environment
+    return subprocess.run(
+        [*launcher, *map(str, arguments)], capture_output=True, text=True, env=env, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A checkpoint and inputs on disk."""
+    folder = tmp_path_factory.mktemp("cli")
+    tiny_pipeline(steps=4).save_pretrained(folder / "checkpoint")
+    for role, ds in (inputs() | {"reference": canonical.reference(8)}).items():
+        ds.to_zarr(folder / f"{role}.zarr")
+    return folder
+
+
+def arguments(folder, out, **changed):
+    paths = {role: folder / f"{role}.zarr" for role in ("winds", "fluxes", "background", "initial")} | changed
+    given = [x for role, path in paths.items() for x in (f"--{role}", path)]
+    return [
+        "sample",
+        "--checkpoint",
+        folder / "checkpoint",
+        *given,
+        "--members",
+        3,
+        "--seed",
+        7,
+        "--out",
+        out,
+    ]
+
+
+def test_one_process_and_two_write_identical_members(folder):
+    plain = run(*arguments(folder, folder / "one.zarr"))
+    assert plain.returncode == 0, plain.stderr
+    launcher = (
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "-m",
+        "gencarbon",
+    )
+    two = run(*arguments(folder, folder / "two.zarr"), launcher=launcher)
+    assert two.returncode == 0, two.stderr
+    one, other = (xr.open_zarr(folder / f"{name}.zarr").load() for name in ("one", "two"))
+    assert one.sizes["member"] == 3 and np.array_equal(one.co2, other.co2) and np.isfinite(one.co2).all()
+    xr.testing.assert_identical(one, other)
+
+
+def test_sample_then_evaluate(folder):
+    made = run(*arguments(folder, folder / "e.zarr"))
+    assert made.returncode == 0 and "ensemble:" in made.stdout
+    scored = run(
+        "evaluate", folder / "e.zarr", "--reference", folder / "reference.zarr", "--out", folder / "scores"
+    )
+    assert scored.returncode == 0, scored.stderr
+    assert {"scores.json", "scores.nc", "report.html"} <= {p.name for p in (folder / "scores").iterdir()}
+    again = run(
+        "evaluate", folder / "e.zarr", "--reference", folder / "reference.zarr", "--out", folder / "scores"
+    )
+    assert again.returncode == 2 and "choose another --out" in again.stderr
+
+
+def test_a_user_s_mistake_gets_one_line_and_nothing_is_written(folder, tmp_path):
+    wind = canonical.winds(8)
+    wind["u"].attrs["units"] = "furlong"
+    wind.to_zarr(tmp_path / "bad.zarr")
+    cases = [
+        ({"winds": tmp_path / "bad.zarr"}, "furlong"),
+        ({"fluxes": tmp_path / "missing.zarr"}, "missing.zarr"),
+        ({"winds": folder / "fluxes.zarr"}, "winds"),
+    ]
+    for changed, word in cases:
+        out = tmp_path / "out.zarr"
+        failed = run(*arguments(folder, out, **changed))
+        assert failed.returncode == 2 and word in failed.stderr
+        assert (
+            len(failed.stderr.strip().splitlines()) == 1 and "Traceback" not in failed.stderr + failed.stdout
+        )
+        assert not list(tmp_path.glob("out*"))
+
+
+def test_help_teaches():
+    shown = run("sample", "--help").stdout
+    for word in ("--winds", "kg m-2 s-1", "accelerate launch", "--background", "ppm"):
+        assert word in shown

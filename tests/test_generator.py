@@ -1,0 +1,196 @@
+"""Laws of the generator that hold for any weights."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import gencarbon
+from gencarbon import CO2Pipeline, InputError, ResidualDenoiser
+from gencarbon.budget import budget_error
+from gencarbon.model.layers import SphereConv, sphere_pad
+from gencarbon.model.noise import draw_noise_levels, preconditioning
+from gencarbon.sampling.ensemble import member_noise, window_starts
+from gencarbon.sampling.projection import MassProjection, close_budget
+from gencarbon.sampling.symmetry import equivariance_error
+from tests import canonical
+from tests.tiny_model import FRAMES, inputs, random_weights, tiny_pipeline
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny_pipeline()
+
+
+@pytest.fixture(scope="module")
+def ensemble(pipe):
+    return pipe(**inputs(), members=3, seed=5, mean_network=True)
+
+
+def test_every_member_and_frame_closes_its_budget(ensemble):
+    error = budget_error(
+        ensemble.co2.values,
+        ensemble.air_mass.values,
+        ensemble.flux.values,
+        ensemble.cell_area.values,
+        21600.0,
+    )
+    assert error.shape == (3, 8) and error.max() < 1e-9
+    leaky = ensemble.co2.values + 1e-5
+    leaky[:, 0] -= 1e-5
+    assert (
+        budget_error(
+            leaky, ensemble.air_mass.values, ensemble.flux.values, ensemble.cell_area.values, 21600.0
+        ).max()
+        > 1e-6
+    )
+
+
+def test_the_known_frame_is_kept_and_members_differ_after_it(ensemble):
+    first = ensemble.co2.isel(time=0)
+    assert np.array_equal(first[0], canonical.initial().co2) and np.array_equal(first[0], first[2])
+    assert float(ensemble.co2.isel(time=-1).std("member").mean()) > 1e-3
+    assert ensemble.attrs["initial_frame"] == "known" and ensemble.co2.attrs["units"] == "1e-6"
+    assert "co2_mean_network" in ensemble and ensemble.member.attrs["standard_name"] == "realization"
+
+
+def test_a_member_is_the_same_alone_and_in_any_company(pipe, ensemble):
+    alone = pipe(**inputs(), members=1, seed=5, workers=1)
+    assert np.array_equal(alone.co2[0], ensemble.co2[0])
+    other = pipe(**inputs(), members=1, seed=6)
+    assert not np.array_equal(other.co2[0], ensemble.co2[0])
+
+
+def test_seeds_and_members_never_share_noise():
+    a = member_noise((3,), seed=0, member=1, window=0, draw=0)
+    assert not torch.equal(a, member_noise((3,), seed=1, member=0, window=0, draw=0))
+    assert torch.equal(a, member_noise((3,), 0, 1, 0, 0))
+
+
+def test_offset_and_amplitude_equivariance(pipe):
+    sets = inputs(FRAMES)
+    assert equivariance_error(pipe, sets, 1.0, 160.0, base=415.0) < 1e-4
+    assert equivariance_error(pipe, sets, 3.0, 0.0, base=415.0) < 1e-4
+    shifted = {**sets, "winds": sets["winds"].assign(u=sets["winds"].u + 5.0)}
+    plain, moved = (pipe(**s, members=1).co2.values for s in (sets, shifted))
+    assert np.abs(plain - moved).max() > 1e-3  # the measure is not blind: winds do matter
+
+
+def test_free_start_and_own_coarse_run(pipe):
+    sets = inputs()
+    free = pipe(sets["winds"], sets["fluxes"], sets["background"], members=2)
+    assert (
+        free.attrs["initial_frame"] == "generated"
+        and float(free.co2.isel(time=0).std("member").mean()) > 1e-3
+    )
+    own = pipe(sets["winds"], sets["fluxes"], initial=sets["initial"], members=1)
+    error = budget_error(
+        own.co2_background.values, own.air_mass.values, own.flux.values, own.cell_area.values, 21600.0
+    )
+    assert (
+        np.isfinite(own.co2.values).all() and error.max() < 1e-2
+    )  # surface pressure of the test does not conserve air
+
+
+def test_checkpoints_round_trip(tmp_path, pipe):
+    pipe.save_pretrained(tmp_path / "c")
+    again = gencarbon.CO2Pipeline.from_pretrained(tmp_path / "c")
+    assert again.digest == pipe.digest and again.normalizer.u_std.dtype == torch.float64
+    assert not list((tmp_path / "c").rglob("*.bin"))
+    sets = inputs(FRAMES)
+    assert np.array_equal(again(**sets, members=1).co2, pipe(**sets, members=1).co2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("nothing-here", "shipped name.*hub id"), (".", "model_index.json")]
+)
+def test_missing_checkpoints_are_refused(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        CO2Pipeline.from_pretrained(name)
+
+
+def test_no_state_to_start_from_and_too_few_frames_are_refused(pipe):
+    sets = inputs()
+    with pytest.raises(InputError, match="--background or --initial"):
+        pipe(sets["winds"], sets["fluxes"])
+    with pytest.raises(InputError, match="at least 4 frames"):
+        pipe(**inputs(3))
+
+
+@pytest.mark.parametrize(("frames", "window"), [(8, 8), (44, 8), (41, 8), (9, 8), (30, 4)])
+def test_windows_cover_every_frame_and_overlap(frames, window):
+    starts = window_starts(frames, window, True)
+    assert starts[0] == 0 and starts[-1] == frames - window
+    assert all(window - 2 >= b - a > 0 for a, b in zip(starts, starts[1:]))
+
+
+def test_projection_closes_whatever_the_state_and_is_idempotent():
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *s: torch.rand(*s, dtype=torch.float64, generator=generator)  # noqa: E731
+    shape = (2, 3, 4, 8, 16)
+    project = MassProjection(
+        draw(*shape) * 1e13, draw(2, 4) * 1e18, 400 * draw(*shape), draw(*shape), torch.ones(2, 4).double()
+    )
+    x = project(torch.randn(shape, generator=generator).double())
+    assert project.miss(x).abs().max() < 1e-12 * 1e18 and (project(x) - x).abs().max() < 1e-12 * x.abs().max()
+    assert torch.autograd.gradcheck(
+        lambda t: project(t).sum((1, 3, 4)),
+        torch.zeros(shape, dtype=torch.float64, requires_grad=True),
+        atol=1e-2,
+        fast_mode=True,
+    )
+    air, target = project.air_mass, project.target
+    co2, moved = close_budget(-draw(*shape), air, torch.ones(shape).double(), target)
+    assert ((air * co2).sum((1, 3, 4)) / target - 1).abs().max() < 1e-13 and (moved > 0).all()
+
+
+def test_known_frames_are_returned_and_their_noise_is_not_read():
+    torch.manual_seed(0)
+    model = random_weights(ResidualDenoiser(levels=2, frames=3, widths=(8, 16), blocks=1)).eval()
+    cond = {
+        "levels": torch.randn(1, 6, 3, 8, 16),
+        "surface": torch.randn(1, 2, 3, 8, 16),
+        "static": torch.randn(1, 6, 8, 16),
+    }
+    x, r, known = torch.randn(1, 2, 3, 8, 16), torch.randn(1, 2, 3, 8, 16), torch.tensor([[1.0, 0.0, 0.0]])
+    sigma = torch.full((1, 3), 2.0)
+    with torch.no_grad():
+        mean = model.mean(cond, r, known)
+        assert torch.equal(mean[:, :, 0], r[:, :, 0])
+        hidden = r.clone()
+        hidden[:, :, 1:] = 0
+        assert torch.equal(model.mean(cond, hidden, known), mean)  # unknown frames are not read
+        out = model(x, sigma, cond, mean, known)
+        other = x.clone()
+        other[:, :, 0] += 100
+        assert torch.equal(model(other, sigma, cond, mean, known), out) and out[:, :, 0].abs().max() == 0
+        each = model(x, torch.tensor([[2.0, 2.0, 5.0]]), cond, mean, known)
+        assert not torch.equal(each[:, :, 1], out[:, :, 1])  # a frame's noise level reaches the others
+
+
+def test_preconditioning_is_that_of_karras():
+    sigma = torch.tensor([0.0, 0.5, 80.0], dtype=torch.float64)
+    skip, out, inp = preconditioning(sigma)
+    assert torch.allclose(skip + out**2 / (sigma**2).clamp(min=1e-300) * sigma**2, torch.ones(3).double())
+    assert torch.allclose(inp**2 * (1 + sigma**2), torch.ones(3).double())
+    levels = draw_noise_levels(4000, 3, torch.Generator().manual_seed(0))
+    shared = (levels == levels[:, :1]).all(1).float().mean()
+    assert levels.min() >= 0.01 - 1e-6 and levels.max() <= 200 + 1e-3 and 0.77 < shared < 0.83
+
+
+def test_convolutions_know_the_sphere():
+    x = torch.arange(8.0 * 16).reshape(1, 1, 8, 16)
+    padded = sphere_pad(x)
+    assert torch.equal(padded[0, 0, 1:-1, 0], x[0, 0, :, -1]) and torch.equal(
+        padded[0, 0, 0, 1:-1], torch.roll(x[0, 0, 0], 8)
+    )
+    conv = SphereConv(1, 1)
+    assert torch.allclose(conv(torch.roll(x, 5, -1)), torch.roll(conv(x), 5, -1), atol=1e-4)
+
+
+def test_ensembles_carry_provenance(ensemble, pipe):
+    assert ensemble.attrs["checkpoint_sha256"] == pipe.digest and ensemble.attrs["seed"] == 5
+    assert isinstance(ensemble, xr.Dataset) and ensemble.attrs["Conventions"] == "CF-1.11"

@@ -1,0 +1,145 @@
+"""Training on a benchmark in miniature: resumes exactly, symmetries of the samples."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from gencarbon import CO2Pipeline, InputError, Normalizer
+from gencarbon.config import load_any
+from gencarbon.data.clips import ClipDataset, fit_scales
+from gencarbon.data.fluxes import IN_TOTAL, TRACERS
+from gencarbon.data.views import canonical_datasets
+from gencarbon.training.losses import draw_known, prepare
+from gencarbon.training.settings import TrainConfig
+from gencarbon.training.train import Trainer, hardware_precision
+from gencarbon.variables import describe
+from tests import canonical
+
+
+def store(frames=13, seed=0):
+    """A store in the layout of the benchmark, of smooth random fields."""
+    rng = np.random.default_rng(seed)
+    winds, k = canonical.winds(frames), len(TRACERS)
+    b = rng.normal(size=(k, 1, 3, 8, 16)) + 0.1 * rng.normal(size=(k, frames, 3, 8, 16)).cumsum(1)
+    fields = {
+        "tracer": (("tracer_name", "time", "level", "lat", "lon"), b + 0.2 * rng.normal(size=b.shape)),
+        "tracer_background": (("tracer_name", "time", "level", "lat", "lon"), b),
+        "tracer_flux": (("tracer_name", "time", "lat", "lon"), 1e-8 * rng.normal(size=(k, frames, 8, 16))),
+    }
+    face = xr.zeros_like(winds.u)
+    ds = winds.assign(fields, eastward_air_mass_flux=face, northward_air_mass_flux=face)
+    ds = ds.assign_coords(tracer_name=list(TRACERS), in_total=("tracer_name", np.array(IN_TOTAL)))
+    return describe(ds).assign_attrs(step_seconds=21600.0, base_co2_ppm=400.0)
+
+
+CONFIG = {
+    "kind": "train", "data": "tiny", "name": "t", "seed": 0, "frames": 4, "widths": (8, 16), "batch": 2, "scale_samples": 4,
+    "validation_windows": 2, "checkpoint_every": 2, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for seed, split in enumerate(("train", "validation")):
+        store(seed=seed).to_zarr(folder / f"{split}.zarr", zarr_format=2)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_run_resumes_exactly(data, tmp_path):
+    config = TrainConfig.parse(CONFIG)
+    whole = CO2Pipeline.from_pretrained(Trainer(config, data, tmp_path / "whole", lambda s: None).run())
+
+    class Killed(Exception):
+        pass
+
+    def kill_at_the_second(phase):
+        seen = []
+
+        def say(text):
+            seen.append(text)
+            if text.startswith(f"{phase} 2 "):
+                raise Killed
+
+        return say
+
+    for phase in ("mean", "remainder"):
+        with pytest.raises(Killed):
+            Trainer(config, data, tmp_path / "parts", kill_at_the_second(phase)).run()
+    parts = CO2Pipeline.from_pretrained(Trainer(config, data, tmp_path / "parts", lambda s: None).run())
+    assert parts.digest == whole.digest
+    other = TrainConfig.parse(CONFIG | {"seed": 1})
+    with pytest.raises(InputError, match="another config"):
+        Trainer(other, data, tmp_path / "parts", lambda s: None).run()
+    changed = CO2Pipeline.from_pretrained(Trainer(other, data, tmp_path / "other", lambda s: None).run())
+    assert changed.digest != whole.digest
+    log = (tmp_path / "whole" / "log.jsonl").read_text()
+    assert "validation_loss" in log and list((tmp_path / "whole").rglob("events.out*"))
+
+
+def test_missing_data_is_refused(tmp_path):
+    with pytest.raises(InputError, match="gencarbon data build"):
+        Trainer(TrainConfig.parse(CONFIG), tmp_path, tmp_path / "run")
+
+
+def test_samples_depend_on_their_index_alone_and_mix_linearly():
+    clips = ClipDataset(store(), 4, 100, seed=3)
+    again = ClipDataset(store(), 4, 5, seed=3)
+    assert all(torch.equal(clips[3][k], again[3][k]) for k in clips[3])
+    a, b = np.array([1.0, 0, 0, 2, 0]), np.array([0, 1.0, -1, 0, 3])
+    one, two, both = (clips.window(2, w, 5, True) for w in (a, b, a + b))
+    for name in ("background", "residual", "flux"):
+        assert torch.allclose(one[name] + two[name], both[name], atol=1e-5)
+
+
+def test_rotation_and_mirror_move_everything_together():
+    clips = ClipDataset(store(), 4, 1, seed=0)
+    plain, turned = clips.window(0, np.ones(5), 0, False), clips.window(0, np.ones(5), 3, False)
+    mirrored = clips.window(0, np.ones(5), 0, True)
+    for name, field in plain.items():
+        assert torch.equal(turned[name], torch.roll(field, 3, -1))
+        if name != "clock":
+            assert torch.equal(mirrored[name], field.flip(-2) * (-1 if name == "v" else 1))
+    assert torch.equal(mirrored["clock"][2:], -plain["clock"][2:])
+
+
+def test_scales_make_unit_fields():
+    clips, normalizer = ClipDataset(store(), 4, 64, seed=0), Normalizer(3)
+    fit_scales(normalizer, clips, 64)
+    windows = [clips[i] for i in range(64)]
+    batch = torch.utils.data.default_collate(windows) | clips.geometry
+    ready = prepare(batch, normalizer, torch.zeros(64, 4), clips.step_seconds)
+    assert ready.residual.double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy() == pytest.approx(1.0, abs=0.02)
+    assert ready.cond["levels"].double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy() == pytest.approx(
+        1.0, abs=0.02
+    )
+
+
+def test_known_frames_are_mostly_prefixes_of_at_most_two():
+    known = draw_known(4000, 8, torch.Generator().manual_seed(0))
+    prefix = known.sum(1)
+    ordered = (known.diff(dim=1) <= 0).all(1)
+    assert (
+        0.45 < ((prefix == 2) & ordered).float().mean() < 0.62 and 0.08 < (prefix == 0).float().mean() < 0.2
+    )
+
+
+def test_precision_follows_the_hardware():
+    assert hardware_precision("no") == "no" and hardware_precision("auto") in ("no", "bf16")
+
+
+def test_a_store_holds_what_users_sample_from():
+    made = canonical_datasets(store(), slice(2, 8))
+    assert (
+        set(made) == {"winds", "fluxes", "background", "reference", "initial"}
+        and made["winds"].sizes["time"] == 6
+    )
+    weights = np.array(IN_TOTAL)[:, None, None, None, None]
+    assert np.allclose(made["reference"].co2, 400 + (weights * store().tracer.values[:, 2:8]).sum(0))
+
+
+@pytest.mark.parametrize("name", ["train_hsco2", "train_tiny"])
+def test_shipped_training_configs_load(name):
+    assert isinstance(load_any(f"configs/{name}.yaml"), TrainConfig)
