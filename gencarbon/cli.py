@@ -68,14 +68,18 @@ def data_build(
 
     settings = DataConfig.load(config)
     for part in settings.splits:
-        if split and part.name not in split:
-            continue
-        build = Build(settings, part, cache_folder() / "data" / settings.name)
-        with _bar(part.name) as progress:
-            task = progress.add_task(f"{settings.name} {part.name}: spin-up, then frames", total=build.frames)
-            path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
-            progress.update(task, completed=build.frames)
-        _say(f"{part.name}: {path}")
+        if not split or part.name in split:
+            _build_split(Build(settings, part, cache_folder() / "data" / settings.name))
+
+
+def _build_split(build) -> None:
+    with _bar(build.split.name) as progress:
+        task = progress.add_task(
+            f"{build.config.name} {build.split.name}: spin-up, then frames", total=build.frames
+        )
+        path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
+        progress.update(task, completed=build.frames)
+    _say(f"{build.split.name}: {path}")
 
 
 @data_app.command("check")

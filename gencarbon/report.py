@@ -172,7 +172,7 @@ def provenance(ensemble: xr.Dataset, reference: xr.Dataset, scores: xr.Dataset) 
         for k, v in scores.attrs.items()
         if k not in ("title", "Conventions")
     ]
-    return rows + [("Software", ", ".join(f"{k} {v}" for k, v in versions().items()))]
+    return [*rows, ("Software", ", ".join(f"{k} {v}" for k, v in versions().items()))]
 
 
 def _subtitle(ensemble: xr.Dataset, scores: xr.Dataset) -> str:

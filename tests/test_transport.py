@@ -99,12 +99,14 @@ def test_unlimited_transport_is_linear_in_the_tracer():
     grid = LatLonGrid.equiangular(16, 32)
     air, generator = storm(grid), torch.Generator().manual_seed(0)
     a, b = (torch.randn(1, LEVELS.count, 16, 32, dtype=torch.float64, generator=generator) for _ in range(2))
-    for scheme, limited, linear in (("ppm", False, True), ("van_leer", False, True), ("ppm", True, False)):
-        step = lambda q: Transport(grid, LEVELS, scheme, limited).step(
-            q, air, torch.zeros(1, 16, 32), 6 * HOURS
-        )
-        miss = (step(2 * a - 3 * b + 400) - (2 * step(a) - 3 * step(b) + 400)).abs().max()
-        assert (miss < 1e-10) == linear
+
+    def nonlinearity(scheme, limited):
+        model, no_flux = Transport(grid, LEVELS, scheme, limited), torch.zeros(1, 16, 32)
+        step = lambda q: model.step(q, air, no_flux, 6 * HOURS)  # noqa: E731
+        return (step(2 * a - 3 * b + 400) - (2 * step(a) - 3 * step(b) + 400)).abs().max()
+
+    assert nonlinearity("ppm", False) < 1e-10 and nonlinearity("van_leer", False) < 1e-10
+    assert nonlinearity("ppm", True) > 1e-3
 
 
 @pytest.mark.parametrize("shift", [0.3, 1.0, 2.7, -5.4])
@@ -142,7 +144,7 @@ def test_meridional_flow_passes_over_the_pole():
     halo = torch.cat(
         [torch.roll(q[..., :2, :].flip(-2), 8, -1), q, torch.roll(q[..., -2:, :].flip(-2), 8, -1)], -2
     )
-    left, right = edges(halo.movedim(-2, -1), "ppm", False)
+    _, right = edges(halo.movedim(-2, -1), "ppm", False)
     assert torch.allclose(right[0, 0, :8, -1], 7 / 12 * (q[0, 0, -1, :8] + 0.0) - 1 / 12 * (0.0 + 0.0))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import dask.array
 import numpy as np
 import torch
 import xarray as xr
@@ -114,7 +115,7 @@ class Build:
         tracers, target = torch.tensor(state["tracers"]), state["target"].copy()
         u, v, ps = self._winds(state)
         ps_start, sums = ps, [0.0, 0.0, 0.0]
-        for k in range(c.step_hours):
+        for _ in range(c.step_hours):
             state = state | {"dynamics": self.dynamics.hours(state["dynamics"], 1), "hour": state["hour"] + 1}
             u1, v1, ps1 = self._winds(state)
             faces = face_fluxes((u + u1) / 2, (v + v1) / 2, (ps + ps1) / 2, self.fine.grid, self.fine.levels)
@@ -177,8 +178,6 @@ class Build:
             "lat": grid.shape[0],
             "lon": grid.shape[1],
         }
-        import dask.array
-
         chunk = {"time": self.chunk_frames, "tracer_name": len(TRACERS)}
         data = {
             name: (
