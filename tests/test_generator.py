@@ -99,6 +99,8 @@ def test_checkpoints_round_trip(tmp_path, pipe):
     again = gencarbon.CO2Pipeline.from_pretrained(tmp_path / "c")
     assert again.digest == pipe.digest and again.normalizer.u_std.dtype == torch.float64
     assert not list((tmp_path / "c").rglob("*.bin"))
+    again.save_pretrained(tmp_path / "d")  # nor does a checkpoint say where it was loaded from
+    assert not any(str(tmp_path) in path.read_text() for path in (tmp_path / "d").rglob("*.json"))
     sets = inputs(FRAMES)
     assert np.array_equal(again(**sets, members=1).co2, pipe(**sets, members=1).co2)
 

@@ -38,6 +38,9 @@ class CO2Pipeline(DiffusionPipeline):
         self, denoiser: ResidualDenoiser, scheduler: NoiseSchedule, normalizer: Normalizer, grid: ModelGrid
     ):
         super().__init__()
+        denoiser.eval().to(memory_format=torch.channels_last)
+        for parameter in denoiser.parameters():  # loaded weights lie where the file put them; sums depend on alignment
+            parameter.data = parameter.data.clone()
         self.register_modules(denoiser=denoiser, scheduler=scheduler, normalizer=normalizer, grid=grid)
 
     @classmethod
@@ -56,8 +59,15 @@ class CO2Pipeline(DiffusionPipeline):
             )
         pipe = super().from_pretrained(path, use_safetensors=True, **kwargs)
         pipe.source = str(name)
-        pipe.denoiser.eval().to(memory_format=torch.channels_last)
         return pipe
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs) -> None:
+        """As diffusers does it, without the name of the folder that the components once came from."""
+        super().save_pretrained(save_directory, **kwargs)
+        for path in Path(save_directory).rglob("*.json"):
+            values = json.loads(path.read_text())
+            if values.pop("_name_or_path", None) is not None:
+                path.write_text(json.dumps(values, indent=2) + "\n")
 
     @property
     def frames(self) -> int:
