@@ -21,7 +21,9 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     names: dict = {}
     exec(code, names)  # the README is ours
     assert float(names["scores"].budget_error_max) < 1e-6
-    assert float(names["scores"].crps_over_coarse_mae_overall) < 0.6  # the shipped checkpoint corrects the coarse run
+    assert (
+        float(names["scores"].crps_over_coarse_mae_overall) < 0.6
+    )  # the shipped checkpoint corrects the coarse run
 
 
 def test_the_shipped_sample_and_checkpoint_are_small():

@@ -28,7 +28,7 @@ def store(frames=13, seed=0):
         "tracer_flux": (("tracer_name", "time", "lat", "lon"), 1e-8 * rng.normal(size=(k, frames, 8, 16))),
     }
     face = xr.zeros_like(winds.u)
-    ds = winds.assign(fields, eastward_air_mass_flux=face, northward_air_mass_flux=face)
+    ds = winds.assign(fields | {"eastward_air_mass_flux": face, "northward_air_mass_flux": face})
     ds = ds.assign_coords(tracer_name=list(TRACERS), in_total=("tracer_name", np.array(IN_TOTAL)))
     return describe(ds).assign_attrs(step_seconds=21600.0, base_co2_ppm=400.0)
 

@@ -127,7 +127,9 @@ def test_ppm_is_third_order_and_upwind_first_on_smooth_fields():
         mean = lambda phase: np.sin(x - phase) * np.sin(np.pi / n) / (np.pi / n)  # noqa: E731  cell means
         q, mass = torch.tensor(mean(0.0))[None, None, None], torch.ones(1, 1, n, dtype=torch.float64)
         for _ in range(n):
-            q, mass = advect_east(q, mass, 0.25 * mass, scheme, False)  # not 1/2: there van Leer's scheme is third-order by luck
+            q, mass = advect_east(
+                q, mass, 0.25 * mass, scheme, False
+            )  # not 1/2: there van Leer's scheme is third-order by luck
         return np.abs(q.numpy()[0, 0, 0] - mean(np.pi / 2)).mean()
 
     order = lambda scheme: np.log2(error(32, scheme) / error(64, scheme))  # noqa: E731

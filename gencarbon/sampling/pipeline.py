@@ -39,7 +39,9 @@ class CO2Pipeline(DiffusionPipeline):
     ):
         super().__init__()
         denoiser.eval().to(memory_format=torch.channels_last)
-        for parameter in denoiser.parameters():  # loaded weights lie where the file put them; sums depend on alignment
+        for (
+            parameter
+        ) in denoiser.parameters():  # loaded weights lie where the file put them; sums depend on alignment
             parameter.data = parameter.data.clone()
         self.register_modules(denoiser=denoiser, scheduler=scheduler, normalizer=normalizer, grid=grid)
 
