@@ -11,6 +11,7 @@ import numpy as np
 import properscoring
 import scipy
 import xarray as xr
+from rich import box
 from rich.table import Table
 
 LEAD_DAYS = (1, 2, 3, 5, 7, 10)
@@ -64,13 +65,17 @@ def versions() -> dict[str, str]:
 def scorecard(scores: xr.Dataset) -> Table:
     """A table for the terminal: whole days of lead (`LEAD_DAYS`, where present), levels, all pooled."""
     table = Table(
-        title=f"gencarbon scorecard: {scores.sizes['member']} members, {scores.sizes['start']} start date(s)"
+        title=f"gencarbon scorecard: {scores.sizes['member']} members, {scores.sizes['start']} start date(s)",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        collapse_padding=True,
+        pad_edge=False,
     )
     columns = {name: form for name, form in COLUMNS.items() if f"{name}_overall" in scores}
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for title, _ in columns.values():
-        table.add_column(title, justify="right")
-    table.add_column("budget\nerror", justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("budget\nerror", justify="right", no_wrap=True)
 
     def row(label: str, suffix: str, where: dict[str, Any], budget: float | None) -> None:
         cells = [fixed(scores[name + suffix].sel(where), form) for name, (_, form) in columns.items()]
@@ -85,8 +90,7 @@ def scorecard(scores: xr.Dataset) -> Table:
         )
     table.add_section()
     for level in scores.level.values:
-        mark = " (surface)" if level == scores.level.values[0] else ""
-        row(f"level {level}{mark}", "_by_level", {"level": level}, None)
+        row(f"level {level}", "_by_level", {"level": level}, None)
     table.add_section()
     row("all", "_overall", {}, float(scores.budget_error_max))
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import xarray as xr
 from pydantic import Field
@@ -18,11 +19,11 @@ from gencarbon.sampling.pipeline import CO2Pipeline
 class CalibrateConfig(Config):
     """How the knob is fitted: forecasts from `dates` initial dates spread over the validation split."""
 
-    kind: str
+    kind: Literal["calibrate"]
     data: str = Field(description="name of the data config whose validation split is used")
     checkpoint: str
     dates: int = Field(3, ge=1)
-    frames: int = Field(20, ge=8)
+    frames: int = Field(44, ge=8, description="as long as the forecasts that the knob is for")
     members: int = Field(6, ge=2)
     rounds: int = Field(2, ge=1, description="fixed-point steps")
     seed: int = 1
