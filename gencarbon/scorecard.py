@@ -70,6 +70,7 @@ def scorecard(scores: xr.Dataset) -> Table:
         padding=0,
         collapse_padding=True,
         pad_edge=False,
+        caption="level 1 touches the surface",
     )
     columns = {name: form for name, form in COLUMNS.items() if f"{name}_overall" in scores}
     table.add_column("", no_wrap=True)

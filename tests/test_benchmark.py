@@ -71,10 +71,11 @@ def test_stored_mass_fluxes_reproduce_the_background(store):
     grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
     start = sets["background"].co2.values[0]
     again = coarse_run(sets["winds"], sets["fluxes"].flux.values, start, grid, levels, 21600.0)
-    assert np.abs(again - sets["background"].co2.values).max() < 2e-3  # fluxes are kept in float32
+    miss = np.abs(again - sets["background"].co2.values).max()
     centre = sets["winds"].drop_vars(["eastward_air_mass_flux", "northward_air_mass_flux"])
     other = coarse_run(centre, sets["fluxes"].flux.values, start, grid, levels, 21600.0)
-    assert np.abs(other - again).max() > 1e-2
+    # fields are kept in float32; winds at cell centres give another coarse run, which this test would not mistake for it
+    assert miss < 1e-4 and np.abs(other - again).max() > 20 * miss
 
 
 @pytest.mark.slow

@@ -162,7 +162,16 @@ def printed(scores):
 def test_scorecard_shows_days_levels_and_all(tiny_ensemble):
     E, R = tiny_ensemble
     text = printed(evaluate(E, R))
-    for label in ("day 1", "day 2", "level 1 (surface)", "level 3", "all", "mean net", "budget"):
+    for label in (
+        "day 1",
+        "day 2",
+        "level 1 ",
+        "level 3",
+        "touches the surface",
+        "all",
+        "mean net",
+        "budget",
+    ):
         assert label in text
     assert "day 3" not in text
     assert "mean net" not in printed(evaluate(E.drop_vars("co2_mean_network"), R))

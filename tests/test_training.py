@@ -10,11 +10,13 @@ from gencarbon.config import load_any
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
 from gencarbon.data.views import canonical_datasets
+from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, spread_to_error
 from gencarbon.training.losses import draw_known, prepare
 from gencarbon.training.settings import TrainConfig
 from gencarbon.training.train import Trainer, hardware_precision
 from gencarbon.variables import describe
 from tests import canonical
+from tests.tiny_model import tiny_pipeline
 
 
 def store(frames=13, seed=0):
@@ -143,3 +145,14 @@ def test_a_store_holds_what_users_sample_from():
 @pytest.mark.parametrize("name", ["train_hsco2", "train_tiny"])
 def test_shipped_training_configs_load(name):
     assert isinstance(load_any(f"configs/{name}.yaml"), TrainConfig)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_calibration_moves_the_knob_towards_spread_equal_to_error():
+    pipe = tiny_pipeline(steps=4)
+    config = CalibrateConfig(
+        kind="calibrate", data="t", checkpoint="t", dates=2, frames=8, members=3, rounds=1
+    )
+    before = spread_to_error(pipe, store(), config)
+    assert calibrate(pipe, store(), config, lambda s: None) == pytest.approx(1 / before)
+    assert abs(np.log(spread_to_error(pipe, store(), config))) < abs(np.log(before))
