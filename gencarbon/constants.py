@@ -7,7 +7,6 @@ GRAVITY = 9.80665  # m s-2        standard gravity, CGPM 1901
 M_CO2 = 44.0095e-3  # kg mol-1     CO2, IUPAC 2021
 M_CARBON = 12.011e-3  # kg mol-1     carbon, IUPAC 2021
 M_AIR = 28.9647e-3  # kg mol-1     dry air, US Standard Atmosphere with 400 ppm CO2
-OMEGA_EARTH = 7.292e-5  # s-1          rotation rate
 SECONDS_PER_DAY = 86400.0  # s
 SECONDS_PER_YEAR = 365.25 * SECONDS_PER_DAY  # s   Julian year
 KG_PER_PGC = 1e12  # kg           of carbon in a petagram

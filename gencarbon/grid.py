@@ -86,14 +86,6 @@ class LatLonGrid:
         bands = np.diff(np.sin(np.deg2rad(self.lat_bounds)))
         return EARTH_RADIUS**2 * np.outer(bands, np.diff(np.deg2rad(self.lon_bounds)))
 
-    @property
-    def is_global(self) -> bool:
-        return bool(
-            np.isclose(self.lon_bounds[-1] - self.lon_bounds[0], 360)
-            and self.lat_bounds[0] == -90
-            and self.lat_bounds[-1] == 90
-        )
-
     def coarsen(self, factor: int) -> LatLonGrid:
         """The grid whose cells are blocks of `factor` x `factor` of these."""
         nlat, nlon = self.shape

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from gencarbon.budget import mass_to_ppm
-from gencarbon.constants import ppm_to_kgkg
+from gencarbon.budget import co2_mass, mass_to_ppm
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS, SyntheticFluxes
 from gencarbon.data.heldsuarez import HeldSuarez, pad_spectrum
 from gencarbon.data.settings import DataConfig, SplitConfig
@@ -94,7 +93,7 @@ class Build:
             "air": float((ps * self.fine.grid.area).sum()),
             "tracers": tracers.astype(np.float32),
             "background": background,
-            "target": _tracer_mass(tracers, air),
+            "target": co2_mass(tracers, air),
         }
 
     def frame(self, state: dict) -> dict[str, np.ndarray]:
@@ -135,7 +134,7 @@ class Build:
         )
         # float32 steps, float64 mass accounting: what round-off lost goes back as one uniform mole fraction.
         mass_air = self.fine.levels.air_mass(ps.numpy(), self.fine.grid)
-        lost = mass_to_ppm(target - _tracer_mass(tracers.numpy(), mass_air), mass_air)
+        lost = mass_to_ppm(target - co2_mass(tracers.numpy(), mass_air), mass_air)
         tracers = (tracers.double() + torch.tensor(lost)[:, None, None, None]).float()
         state = state | {"tracers": tracers.numpy(), "background": background.numpy(), "target": target}
         return state, {
@@ -285,8 +284,3 @@ class Build:
 
 def _dtype(name: str):
     return np.float64 if name == "surface_pressure" else np.float32
-
-
-def _tracer_mass(tracers: np.ndarray, air: np.ndarray) -> np.ndarray:
-    """(tracer,) kg CO2 of tracers (tracer, level, lat, lon) ppm."""
-    return ppm_to_kgkg(np.einsum("tlyx,lyx->t", tracers.astype(np.float64), air))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -72,12 +71,6 @@ class Transport:
             q = mix(q, mass, exchange, dt)
         # The air has arrived at mass_end to round-off: q times mass_end is the tracer's mass, and uniform stays uniform.
         return q
-
-    def run(self, q: Tensor, intervals, seconds: float) -> Iterator[Tensor]:
-        """Yields q after each interval; `intervals` yields (MassFluxes, surface_flux)."""
-        for air, surface_flux in intervals:
-            q = self.step(q, air, surface_flux, seconds)
-            yield q
 
     def close(
         self, east: Tensor, north: Tensor, ps_start: Tensor, ps_end: Tensor, seconds: float
