@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from gencarbon.metrics.field import weighted_mean
 
 INK, MUTED, GRID = "#1c2733", "#5b6875", "#e3e7eb"
-ENSEMBLE, COARSE, NETWORK = "#0b6e83", "#c1552b", "#7a6aa8"
+ENSEMBLE, COARSE, REFINED, NETWORK = "#0b6e83", "#c1552b", "#b08900", "#7a6aa8"
 FIELD_MAP, ERROR_MAP, SPREAD_MAP = "YlGnBu_r", "RdBu_r", "magma_r"
 STYLE: dict[str, Any] = {"fontsize": 10, "color": INK}
 
@@ -87,7 +87,11 @@ def lead_curves(scores: xr.Dataset) -> Figure:
     fig = Figure(figsize=(10.4, 3.7), layout="constrained")
     left, right = fig.subplots(1, 2)
     days = scores.lead_time.values
-    rivals = [("coarse_mae", "coarse run, MAE", COARSE), ("mean_network_mae", "mean network, MAE", NETWORK)]
+    rivals = [
+        ("coarse_mae", "coarse run, MAE", COARSE),
+        ("refined_mae", "refined run, MAE", REFINED),
+        ("mean_network_mae", "mean network, MAE", NETWORK),
+    ]
     for name, label, colour in [*rivals, ("crps", "ensemble, fair CRPS", ENSEMBLE)]:
         if f"{name}_by_lead" in scores:
             left.plot(days, scores[f"{name}_by_lead"].values, color=colour, label=label, lw=2.2)
@@ -114,6 +118,7 @@ def level_profiles(scores: xr.Dataset) -> Figure:
     level, spread_skill = scores.level.values, scores.spread_skill_by_level.values
     for prefix, label, colour in (
         ("coarse", "coarse run", COARSE),
+        ("refined", "refined run", REFINED),
         ("mean_network", "mean network", NETWORK),
         ("", "ensemble", ENSEMBLE),
     ):

@@ -95,6 +95,13 @@ class LatLonGrid:
             )
         return LatLonGrid(self.lat_bounds[::factor], self.lon_bounds[::factor])
 
+    def refine(self, factor: int) -> LatLonGrid:
+        """The grid whose `factor` x `factor` blocks are these cells."""
+        cut = lambda edges: np.interp(  # noqa: E731
+            np.arange(factor * (len(edges) - 1) + 1) / factor, np.arange(len(edges)), edges
+        )
+        return LatLonGrid(tuple(cut(self.lat_bounds)), tuple(cut(self.lon_bounds)))
+
     def coordinates(self) -> dict[str, np.ndarray]:
         """`lat` and `lon` for a dataset."""
         return {"lat": self.lat, "lon": self.lon}

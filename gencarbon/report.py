@@ -145,6 +145,7 @@ def lead_table(scores: xr.Dataset) -> dict[str, list[list[str]]]:
     columns = {
         "crps": ("CRPS, ppm", ".3f"),
         "crps_over_coarse_mae": ("CRPS / coarse run", ".3f"),
+        "crps_over_refined_mae": ("CRPS / refined run", ".3f"),
         "crps_over_mean_network_mae": ("CRPS / mean network", ".3f"),
         "spread_skill": ("Spread-skill", ".2f"),
         "bias": ("Bias, ppm", "+.3f"),

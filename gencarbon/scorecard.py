@@ -19,6 +19,7 @@ COLUMNS = {
     "crps": ("CRPS\nppm", ".3f"),
     "coarse_mae": ("coarse\nMAE ppm", ".3f"),
     "crps_over_coarse_mae": ("CRPS /\ncoarse", ".3f"),
+    "crps_over_refined_mae": ("CRPS /\nrefined", ".3f"),
     "crps_over_mean_network_mae": ("CRPS /\nmean net", ".3f"),
     "crps_over_std": ("CRPS /\nCO2 std", ".3f"),
     "spread_skill": ("spread-\nskill", ".2f"),

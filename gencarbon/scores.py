@@ -15,8 +15,8 @@ from gencarbon.metrics import Mean, ratio, skill, spread_skill_ratio
 
 Array = NDArray[np.float64]
 
-BASELINES = {"coarse": "co2_background", "mean_network": "co2_mean_network"}
-_TITLE = {"coarse": "the coarse run", "mean_network": "the mean network"}
+BASELINES = {"coarse": "co2_background", "refined": "co2_refined", "mean_network": "co2_mean_network"}
+_TITLE = {"coarse": "the coarse run", "refined": "the refined run", "mean_network": "the mean network"}
 
 PPM = "1e-6"
 NAMES: dict[str, tuple[str, str]] = {

@@ -33,11 +33,13 @@ VARIABLES = {
     for v in (
         Variable("co2", "1e-6", "dry-air mole fraction of CO2 (ppm)", _DRY_CO2),
         Variable("co2_background", "1e-6", "dry-air mole fraction of CO2 of the coarse run (ppm)", _DRY_CO2),
+        Variable("co2_refined", "1e-6", "dry-air mole fraction of CO2 of the refined run (ppm)", _DRY_CO2),
         Variable(
             "co2_mean_network", "1e-6", "dry-air mole fraction of CO2 of the mean network (ppm)", _DRY_CO2
         ),
         Variable("tracer", "1e-6", "tagged CO2 tracer, reference transport (ppm)"),
         Variable("tracer_background", "1e-6", "tagged CO2 tracer, coarse transport (ppm)"),
+        Variable("tracer_refined", "1e-6", "tagged CO2 tracer, coarse fluxes on finer cells (ppm)"),
         Variable(
             "flux", "kg m-2 s-1", "upward surface flux of CO2", "surface_upward_mass_flux_of_carbon_dioxide"
         ),

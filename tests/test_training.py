@@ -10,6 +10,7 @@ from gencarbon.config import load_any
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
 from gencarbon.data.views import canonical_datasets
+from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, spread_to_error
 from gencarbon.training.losses import draw_known, prepare
 from gencarbon.training.settings import TrainConfig
@@ -27,10 +28,16 @@ def store(frames=13, seed=0):
     fields = {
         "tracer": (("tracer_name", "time", "level", "lat", "lon"), b + 0.2 * rng.normal(size=b.shape)),
         "tracer_background": (("tracer_name", "time", "level", "lat", "lon"), b),
+        "tracer_refined": (
+            ("tracer_name", "time", "level", "lat", "lon"),
+            b + 0.1 * rng.normal(size=b.shape),
+            {"segment_frames": 6, "scheme": "van_leer", "factor": 2},
+        ),
         "tracer_flux": (("tracer_name", "time", "lat", "lon"), 1e-8 * rng.normal(size=(k, frames, 8, 16))),
     }
-    face = xr.zeros_like(winds.u)
-    ds = winds.assign(fields | {"eastward_air_mass_flux": face, "northward_air_mass_flux": face})
+    air = air_motion(winds, canonical.GRID, canonical.LEVELS, 21600.0)
+    faces = {"eastward_air_mass_flux": air.east, "northward_air_mass_flux": air.north}
+    ds = winds.assign(fields | {name: (winds.u.dims, face) for name, face in faces.items()})
     ds = ds.assign_coords(tracer_name=list(TRACERS), in_total=("tracer_name", np.array(IN_TOTAL)))
     return describe(ds).assign_attrs(step_seconds=21600.0, base_co2_ppm=400.0)
 
@@ -102,9 +109,20 @@ def test_rotation_and_mirror_move_everything_together():
     mirrored = clips.window(0, np.ones(5), 0, True)
     for name, field in plain.items():
         assert torch.equal(turned[name], torch.roll(field, 3, -1))
-        if name != "clock":
+        if name not in ("clock", "v_face"):
             assert torch.equal(mirrored[name], field.flip(-2) * (-1 if name == "v" else 1))
     assert torch.equal(mirrored["clock"][2:], -plain["clock"][2:])
+    # a southern face was a northern one: its cell's is the next cell's southern face
+    assert plain["v_face"].abs().max() > 1 and plain["v_face"][..., 0, :].abs().max() == 0
+    assert torch.equal(mirrored["v_face"][..., 1:, :], -plain["v_face"][..., 1:, :].flip(-2))
+    assert mirrored["v_face"][..., 0, :].abs().max() == 0
+
+
+def test_windows_lie_within_a_segment_of_the_refined_run():
+    clips = ClipDataset(store(13), 4, 400, seed=0)
+    assert clips.starts.tolist() == [0, 1, 2, 6, 7, 8]  # segments of 6 frames; the last has one
+    with pytest.raises(InputError, match="tracer_refined.*data build"):
+        ClipDataset(store().drop_vars("tracer_refined"), 4, 1, seed=0)
 
 
 def test_scales_make_unit_fields():
@@ -114,9 +132,8 @@ def test_scales_make_unit_fields():
     batch = torch.utils.data.default_collate(windows) | clips.geometry
     ready = prepare(batch, normalizer, torch.zeros(64, 4), clips.step_seconds)
     assert ready.residual.double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy() == pytest.approx(1.0, abs=0.02)
-    assert ready.cond["levels"].double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy() == pytest.approx(
-        1.0, abs=0.02
-    )
+    levels = ready.cond["levels"].double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy()
+    assert levels[:9] == pytest.approx(1.0, abs=0.02)  # b, u, v; face winds share the scales of u and v
 
 
 def test_known_frames_are_mostly_prefixes_of_at_most_two():

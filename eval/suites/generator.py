@@ -23,8 +23,10 @@ BY_LEAD = (
     "crps",
     "spread_skill",
     "coarse_mae",
+    "refined_mae",
     "mean_network_mae",
     "crps_over_coarse_mae",
+    "crps_over_refined_mae",
     "crps_over_mean_network_mae",
     "crps_over_std",
 )

@@ -6,6 +6,7 @@ A sample is a pure function of (seed, index), so that training resumes exactly a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,11 +14,13 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gencarbon.data.normalize import clock
+from gencarbon.data.normalize import clock, face_winds
+from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 
-LEVEL_FIELDS = ("u", "v", "background", "residual", "air_mass")
-MIX_TOTAL = 0.4  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
+LEVEL_FIELDS = ("u", "v", "u_face", "v_face", "background", "refined", "residual", "air_mass")
+MIX_TOTAL = 0.5  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
+AT_START = 0.15  # share of samples that begin with a segment of the refined run, as the first window of a forecast does
 
 
 class ClipDataset(Dataset):
@@ -30,26 +33,41 @@ class ClipDataset(Dataset):
         load = lambda name: np.asarray(store[name].values, np.float32)  # noqa: E731
         self.tracer = load("tracer")
         self.background = load("tracer_background")
+        if "tracer_refined" not in store:
+            raise InputError(
+                "training needs the refined run of the split, got a store without tracer_refined; add it: gencarbon data build"
+            )
+        self.refined = load("tracer_refined")
+        about = store["tracer_refined"].attrs
+        self.segment, self.refined_by = (
+            int(about["segment_frames"]),
+            (str(about["scheme"]), int(about["factor"])),
+        )
         self.flux, self.u, self.v = load("tracer_flux"), load("u"), load("v")
         self.surface_pressure = np.asarray(store["surface_pressure"].values)
         self.in_total = store["in_total"].values
         self.levels = levels
+        air = levels.air_mass(self.surface_pressure, self.grid)
+        faces = (store[f"{name}_air_mass_flux"].values for name in ("eastward", "northward"))
+        self.u_face, self.v_face = (w.astype(np.float32) for w in face_winds(*faces, air, self.grid))
         self.size = (self.tracer**2).mean((2, 3, 4)) ** 0.5  # (tracer, time)
 
     def __len__(self) -> int:
         return self.length
 
-    @property
-    def starts(self) -> int:
-        """Number of different windows."""
-        return len(self.time) - self.frames
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """First frames of all windows: each lies within one segment of the refined run."""
+        first = np.arange(len(self.time) - self.frames + 1)
+        return first[first % self.segment <= self.segment - self.frames]
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not self.augment:
-            start = index * max(1, self.starts // self.length) % self.starts
-            return self.window(start, self.in_total, turn=0, mirror=False)
+            start = self.starts[index * max(1, len(self.starts) // self.length) % len(self.starts)]
+            return self.window(int(start), self.in_total, turn=0, mirror=False)
         rng = np.random.default_rng([self.seed, index])
-        start = int(rng.integers(self.starts))
+        begins = self.starts[self.starts % self.segment == 0]
+        start = int(rng.choice(begins if rng.random() < AT_START else self.starts))
         weights = self.in_total
         if rng.random() > MIX_TOTAL:
             weights = rng.normal(size=len(weights)) / (self.size[:, start] + 1e-3)
@@ -66,7 +84,10 @@ class ClipDataset(Dataset):
         fields = {
             "u": self.u[cut],
             "v": -self.v[cut] if mirror else self.v[cut],
+            "u_face": self.u_face[cut],
+            "v_face": _mirrored_faces(self.v_face[cut]) if mirror else self.v_face[cut],
             "background": background,
+            "refined": mix(self.refined),
             "residual": mix(self.tracer) - background,
             "air_mass": self.levels.air_mass(ps, self.grid).astype(np.float32),
             "flux": mix(self.flux),
@@ -86,6 +107,12 @@ class ClipDataset(Dataset):
         return {"area": torch.tensor(self.grid.area), "lat": torch.tensor(self.grid.lat)}
 
 
+def _mirrored_faces(north: np.ndarray) -> np.ndarray:
+    """A northward component at southern faces such that `flip` gives that of the mirrored world: a cell's southern face was its
+    northern one."""
+    return -np.concatenate([north[..., 1:, :], np.zeros_like(north[..., :1, :])], axis=-2)
+
+
 def fit_scales(
     normalizer, data: ClipDataset, samples: int, progress: Callable[[int], None] = lambda n: None
 ) -> None:
@@ -96,7 +123,7 @@ def fit_scales(
         w = data[index]
         batch = {k: v[None] for k, v in w.items()} | data.geometry
         cond, amplitude = normalizer.encode(batch, data.step_seconds)
-        anomaly, _, _ = (cond["levels"][0].double()).chunk(3)
+        anomaly = cond["levels"][0].double().chunk(5)[0]
         sums["background_std"] += square(anomaly * normalizer.background_std[:, None, None, None])
         sums["residual_std"] += square(w["residual"] / amplitude[0])
         sums["u_std"] += square(w["u"])

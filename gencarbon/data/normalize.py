@@ -14,7 +14,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from gencarbon.constants import SECONDS_PER_DAY, kgkg_to_ppm
+from gencarbon.constants import EARTH_RADIUS, SECONDS_PER_DAY, kgkg_to_ppm
+from gencarbon.grid import LatLonGrid
 
 
 class Normalizer(ModelMixin, ConfigMixin):
@@ -43,8 +44,9 @@ class Normalizer(ModelMixin, ConfigMixin):
     def encode(self, window: dict[str, Tensor], step_seconds: float) -> tuple[dict[str, Tensor], Tensor]:
         """Conditions of the networks (float32) and the window's amplitude (batch,) ppm.
 
-        window: background ppm, u, v m s-1, air_mass kg (batch, level, time, lat, lon); flux kg m-2 s-1, surface_pressure Pa
-        (batch, time, lat, lon); area m2 (lat, lon); clock (batch, 4, lon) from `clips.clock`; lat degrees (lat,).
+        window: background, refined ppm, u, v, u_face, v_face m s-1, air_mass kg (batch, level, time, lat, lon); flux
+        kg m-2 s-1, surface_pressure Pa (batch, time, lat, lon); area m2 (lat, lon); clock (batch, 4, lon) from `clock`; lat
+        degrees (lat,). The refined run becomes `guess`, a first guess of the residual in the networks' units.
         """
         b, air = window["background"].double(), window["air_mass"].double()
         added = kgkg_to_ppm(window["flux"].double() * window["area"] * step_seconds / air[:, 0])
@@ -53,12 +55,15 @@ class Normalizer(ModelMixin, ConfigMixin):
             raise ValueError("the window has neither CO2 variations nor fluxes; there is nothing to correct")
         a = amplitude[:, None, None, None, None]
         anomaly = (b - self.center(b, air)[:, None, None, None, None]) / a
-        per_level = lambda x, s: x / s[:, None, None, None]  # noqa: E731
+        per_level = lambda x, s: x.float() / s.float()[:, None, None, None]  # noqa: E731
         levels = [
             per_level(anomaly, self.background_std),
-            per_level(window["u"].double(), self.u_std),
-            per_level(window["v"].double(), self.v_std),
+            per_level(window["u"], self.u_std),
+            per_level(window["v"], self.v_std),
+            per_level(window["u_face"], self.u_std),
+            per_level(window["v_face"], self.v_std),
         ]
+        guess = (window["refined"].double() - b) / self.residual_unit(amplitude)
         surface = torch.stack(
             [added / a[:, 0] / self.flux_std, (window["surface_pressure"].double() - 1e5) / 1e3], dim=1
         )
@@ -66,7 +71,7 @@ class Normalizer(ModelMixin, ConfigMixin):
         shape = (b.shape[0], 1, *b.shape[-2:])
         clock = window["clock"].double()[:, :, None, :].expand(-1, -1, shape[-2], -1)
         static = torch.cat([lat.sin().expand(shape), lat.cos().expand(shape), clock], dim=1)
-        cond = {"levels": torch.cat(levels, 1), "surface": surface, "static": static}
+        cond = {"levels": torch.cat(levels, 1), "guess": guess, "surface": surface, "static": static}
         return {name: value.float() for name, value in cond.items()}, amplitude
 
     def residual_unit(self, amplitude: Tensor) -> Tensor:
@@ -88,3 +93,18 @@ def clock(times, lon: Tensor) -> Tensor:
     solar = 2 * torch.pi * day + torch.deg2rad(lon.double())
     annual = torch.full_like(solar, 2 * torch.pi * year)
     return torch.stack([solar.sin(), solar.cos(), annual.sin(), annual.cos()])
+
+
+def face_winds(
+    east: np.ndarray, north: np.ndarray, air_mass: np.ndarray, grid: LatLonGrid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Winds (m s-1) that carry the air mass fluxes (kg s-1) through western and southern faces; all (..., level, lat, lon).
+
+    Each takes the air of its own cell, not of both neighbours: a condition of the networks, not a flux. Zero at the south pole.
+    """
+    dlat, dlon = np.deg2rad(np.diff(grid.lat_bounds)), np.deg2rad(np.diff(grid.lon_bounds))
+    cos_face = np.cos(np.deg2rad(grid.lat_bounds[:-1]))
+    cos_face[0] = np.inf
+    column = air_mass / grid.area
+    u = east / (column * EARTH_RADIUS * dlat[:, None])
+    return u, north / (column * EARTH_RADIUS * cos_face[:, None] * dlon)

@@ -37,4 +37,7 @@ class DataConfig(Config):
     spinup_days: int = Field(ge=0, description="further days at `truncation`")
     reference_scheme: Scheme = "ppm"
     background_scheme: Scheme = "van_leer"
+    refined_scheme: Scheme = "van_leer"
+    refined_factor: int = Field(3, ge=1, description="cells of the refined run are this much finer")
+    refined_segment_days: int = Field(20, gt=0, description="the refined run begins again after so many days")
     splits: tuple[SplitConfig, ...]

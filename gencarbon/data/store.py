@@ -40,13 +40,15 @@ ROLES = {
     "ensemble": Role(
         {"co2": ("member", *FIELD), "air_mass": FIELD, "flux": SURFACE, "cell_area": ("lat", "lon")},
         HYBRID
-        | {"co2_background": FIELD, "co2_mean_network": FIELD, "budget_correction": ("member", "time")},
+        | {"co2_background": FIELD, "co2_refined": FIELD, "co2_mean_network": FIELD}
+        | {"budget_correction": ("member", "time")},
     ),
 }
 PLAUSIBLE = {  # smallest and largest value, canonical units
     "surface_pressure": (3e4, 1.2e5),
     "co2": (50.0, 5000.0),
     "co2_background": (50.0, 5000.0),
+    "co2_refined": (50.0, 5000.0),
     "co2_mean_network": (50.0, 5000.0),
     "flux": (-1e-4, 1e-4),
     "u": (-200.0, 200.0),

@@ -16,7 +16,8 @@ from gencarbon.model.unet import WindowUNet
 
 
 class ResidualDenoiser(ModelMixin, ConfigMixin):
-    """Both networks of the generator, saved together.
+    """Both networks of the generator, saved together. Conditions (see `Normalizer.encode`): `levels`, `surface`, `static`, and
+    `guess`, a first guess of the residual that the mean network corrects.
 
     levels, frames: of the window. level_fields: conditioning fields on levels; surface_fields, static_fields: in two dimensions.
     """
@@ -26,7 +27,7 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         self,
         levels: int = 8,
         frames: int = 8,
-        level_fields: int = 3,
+        level_fields: int = 5,
         surface_fields: int = 2,
         static_fields: int = 6,
         widths: tuple[int, ...] = (48, 96, 128),
@@ -34,7 +35,7 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
     ):
         super().__init__()
         outputs = levels * frames
-        common = ((level_fields + 1) * levels + surface_fields + 1) * frames + static_fields
+        common = ((level_fields + 2) * levels + surface_fields + 1) * frames + static_fields
         self.mean_net = WindowUNet(common, outputs, tuple(widths), blocks, frames=0)
         self.remainder_net = WindowUNet(common + outputs, outputs, tuple(widths), blocks, frames=frames)
         self.to(memory_format=torch.channels_last)
@@ -42,8 +43,8 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
     def mean(self, cond: dict[str, Tensor], residual: Tensor, known: Tensor) -> Tensor:
         """The expected residual. `residual` is read in known frames only, and returned there as it is."""
         mask = known[:, None, :, None, None].to(residual.dtype)
-        guess = self.mean_net(self._stack(cond, residual * mask, known)).view_as(residual)
-        return mask * residual + (1 - mask) * guess
+        correction = self.mean_net(self._stack(cond, residual * mask, known)).view_as(residual)
+        return mask * residual + (1 - mask) * (cond["guess"] + correction)
 
     def forward(
         self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor], mean: Tensor, known: Tensor
@@ -65,6 +66,7 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         return torch.cat(
             [
                 cond["levels"].flatten(1, 2),
+                cond["guess"].flatten(1, 2),
                 residual.flatten(1, 2),
                 cond["surface"].flatten(1, 2),
                 mask,

@@ -12,11 +12,18 @@ from gencarbon.sampling.samplers import DEFAULT_SAMPLER, SAMPLERS, Sampler
 
 
 class ModelGrid(ModelMixin, ConfigMixin):
-    """Cells, levels and time step of a checkpoint, as a component that diffusers can save."""
+    """Cells, levels and time step of a checkpoint and its refined run, as a component that diffusers can save."""
 
     @register_to_config
     def __init__(
-        self, lat_bounds: tuple, lon_bounds: tuple, hybrid_a: tuple, hybrid_b: tuple, step_seconds: float
+        self,
+        lat_bounds: tuple,
+        lon_bounds: tuple,
+        hybrid_a: tuple,
+        hybrid_b: tuple,
+        step_seconds: float,
+        refined_scheme: str = "van_leer",
+        refined_factor: int = 3,
     ):
         super().__init__()
         self.register_buffer("cell_area", torch.tensor(self.cells.area))

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.constants import kgkg_to_ppm
-from gencarbon.data.normalize import clock
+from gencarbon.data.normalize import clock, face_winds
 from gencarbon.errors import InputError
 from gencarbon.sampling.projection import MassProjection, close_budget
+from gencarbon.transport.offline import AirMotion
 
 OVERLAP = 2  # frames of a window that the previous one has made
 
@@ -52,14 +53,21 @@ class Forecast:
     u: np.ndarray
     v: np.ndarray
     surface_pressure: np.ndarray
+    air: AirMotion
     flux: np.ndarray
     background: np.ndarray
+    refined: np.ndarray
     initial: np.ndarray | None
 
     @cached_property
     def air_mass(self) -> np.ndarray:
         """kg of dry air, (time, level, lat, lon)."""
         return self.pipe.grid.layers.air_mass(self.surface_pressure, self.pipe.grid.cells)
+
+    @cached_property
+    def face_winds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Winds through western and southern faces, (time, level, lat, lon) m s-1."""
+        return face_winds(self.air.east, self.air.north, self.air_mass, self.pipe.grid.cells)
 
     @cached_property
     def target_mass(self) -> np.ndarray:
@@ -79,7 +87,9 @@ class Forecast:
         on_levels = lambda a: torch.as_tensor(a[cut].swapaxes(0, 1)[None].copy(), device=device)  # noqa: E731
         on_surface = lambda a: torch.as_tensor(a[cut][None].copy(), device=device)  # noqa: E731
         grid = self.pipe.grid
-        fields = {"background": on_levels(self.background), "u": on_levels(self.u), "v": on_levels(self.v)}
+        fields = {"background": on_levels(self.background), "refined": on_levels(self.refined)}
+        fields |= {"u": on_levels(self.u), "v": on_levels(self.v)}
+        fields |= {name: on_levels(wind) for name, wind in zip(("u_face", "v_face"), self.face_winds)}
         fields |= {"air_mass": on_levels(self.air_mass), "flux": on_surface(self.flux)}
         fields |= {"surface_pressure": on_surface(self.surface_pressure), "area": grid.cell_area.double()}
         fields["lat"] = torch.as_tensor(grid.cells.lat, device=device)
@@ -183,6 +193,7 @@ def static_template(forecast: Forecast, base: xr.Dataset) -> xr.Dataset:
     ds["flux"] = (("time", "lat", "lon"), forecast.flux)
     ds["cell_area"] = (("lat", "lon"), forecast.pipe.grid.cells.area)
     ds["co2_background"] = (dims, forecast.background)
+    ds["co2_refined"] = (dims, forecast.refined)
     ds["hybrid_a"] = ("level_interface", np.array(forecast.pipe.grid.layers.a))
     ds["hybrid_b"] = ("level_interface", np.array(forecast.pipe.grid.layers.b))
     return ds

@@ -19,9 +19,9 @@ from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
 from gencarbon.model import ResidualDenoiser
-from gencarbon.sampling.coarse_run import coarse_run
+from gencarbon.sampling.coarse_run import air_motion, coarse_run, has_mass_fluxes, refined_run
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
-from gencarbon.sampling.ensemble import Forecast, run_members, static_template
+from gencarbon.sampling.ensemble import Forecast, run_members, static_template, window_starts
 from gencarbon.variables import DIMS, describe
 
 SHIPPED = files("gencarbon") / "checkpoints"
@@ -109,15 +109,18 @@ class CO2Pipeline(DiffusionPipeline):
         )
         load = lambda ds, name: np.asarray(ds[name].values, np.float64)  # noqa: E731
         ps, flux = load(inputs.winds, "surface_pressure"), load(inputs.fluxes, "flux")
-        if inputs.background is None:
-            b = coarse_run(
-                inputs.winds, flux, start, self.grid.cells, self.grid.layers, self.grid.step_seconds
-            )
-        else:
-            b = load(inputs.background, "co2")
+        window_starts(len(flux), self.frames, start is not None)  # refuses a period that is too short
+        place = self.grid.cells, self.grid.layers
+        air = air_motion(inputs.winds, *place, self.grid.step_seconds)
+        b = (
+            coarse_run(air, flux, start, *place)
+            if inputs.background is None
+            else load(inputs.background, "co2")
+        )
+        first, refined = b[0] if start is None else start, self.grid.config
+        guess = refined_run(air, flux, first, *place, refined.refined_scheme, refined.refined_factor)
         u, v = load(inputs.winds, "u"), load(inputs.winds, "v")
-        made = Forecast(self, inputs.winds["time"].values, u, v, ps, flux, b, start)
-        made.starts  # noqa: B018  refuses a period that is too short now, not after the work has begun
+        made = Forecast(self, inputs.winds["time"].values, u, v, ps, air, flux, b, guess, start)
         template = static_template(made, inputs.winds)
         template.attrs = {
             "title": "Ensemble of CO2 fields sampled with gencarbon",
@@ -127,6 +130,7 @@ class CO2Pipeline(DiffusionPipeline):
             "checkpoint_sha256": self.digest,
             "sampler": json.dumps({k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}),
             "initial_frame": "generated" if start is None else "known",
+            "air_mass_fluxes": "as given" if has_mass_fluxes(inputs.winds) else "estimated from winds at cell centres",
             "notes": "; ".join(inputs.notes) or "inputs used as given",
         }
         return made, template

@@ -68,6 +68,8 @@ def _digest(forecast) -> str:
         forecast.v,
         forecast.surface_pressure,
         forecast.flux,
+        forecast.air.east,
+        forecast.air.north,
         forecast.background,
         forecast.initial,
     )

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import xarray as xr
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.normalize import Normalizer
+from gencarbon.data.store import open_dataset
 from gencarbon.errors import InputError
 from gencarbon.model import ResidualDenoiser
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
@@ -64,7 +64,7 @@ class Trainer:
             project_dir=str(folder),
         )
         self.say = say if self.accelerator.is_main_process else lambda text: None
-        open_split = lambda split: xr.open_zarr(data_folder / f"{split}.zarr")  # noqa: E731
+        open_split = lambda split: open_dataset(data_folder / f"{split}.zarr")  # noqa: E731
         length = (config.mean.steps + config.remainder.steps) * config.batch * self.accelerator.num_processes
         self.train = ClipDataset(open_split("train"), config.frames, length, config.seed)
         self.validation = ClipDataset(
@@ -112,7 +112,14 @@ class Trainer:
     def pipeline(self) -> CO2Pipeline:
         """The networks as they are now, ready to sample."""
         grid, levels = self.train.grid, self.train.levels
-        place = ModelGrid(grid.lat_bounds, grid.lon_bounds, levels.a, levels.b, self.train.step_seconds)
+        place = ModelGrid(
+            grid.lat_bounds,
+            grid.lon_bounds,
+            levels.a,
+            levels.b,
+            self.train.step_seconds,
+            *self.train.refined_by,
+        )
         return CO2Pipeline(self.model, NoiseSchedule(), self.normalizer, place)
 
     def _phase(

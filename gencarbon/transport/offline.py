@@ -1,0 +1,95 @@
+"""Offline runs: tracers carried from frame to frame by given air mass fluxes, on the model grid or on a finer one.
+
+A refined run uses the same coarse fluxes on `factor` times finer cells (`refine.py`): it has no wind that the coarse run lacks,
+but it keeps the filaments that the coarse run smears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
+from gencarbon.transport.continuity import MassFluxes, conserve_air
+from gencarbon.transport.refine import refine_fluxes, refine_mean, refine_mole_fraction
+from gencarbon.transport.solver import Transport
+
+
+@dataclass(frozen=True)
+class AirMotion:
+    """Air between frames on a grid. surface_pressure: (time, lat, lon) Pa; east, north: (time, level, lat, lon) kg s-1, through
+    western and southern faces from each frame to the next, which lies `seconds` later."""
+
+    surface_pressure: np.ndarray
+    east: np.ndarray
+    north: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True)
+class OfflineRun:
+    """A scheme, linear in the tracer, on cells `factor` times finer than those of `grid`."""
+
+    grid: LatLonGrid
+    levels: HybridLevels
+    scheme: str = "van_leer"
+    factor: int = 1
+    dtype: torch.dtype = torch.float64
+
+    @cached_property
+    def transport(self) -> Transport:
+        nlat, nlon = self.grid.shape
+        fine = self.grid if self.factor == 1 else self.grid.refine(self.factor)
+        return Transport(fine, self.levels, self.scheme, limited=False)
+
+    def states(self, initial: np.ndarray, flux: np.ndarray, air: AirMotion) -> Iterator[np.ndarray]:
+        """Mole fractions (tracer, level, lat, lon) ppm on `grid`, frame after frame, `initial` first.
+
+        initial: (tracer, level, lat, lon) ppm; flux: (tracer, time, lat, lon) kg m-2 s-1, each from its frame to the next. Fluxes
+        of the last frame belong to a step beyond the run; a refined run uses them to interpolate in time.
+        """
+        ps = self._pressure(air.surface_pressure)
+        q = torch.tensor(np.asarray(initial, np.float64))
+        if self.factor > 1:
+            q = refine_mole_fraction(q, self.factor, self._mass(ps[0]))
+        q = q.to(self.dtype)
+        yield np.array(initial, np.float64)
+        for k in range(len(ps) - 1):
+            if self.factor == 1:
+                motion = self._closed(air.east[k], air.north[k], ps[k], ps[k + 1], air.seconds)
+                q = self.transport.step(q, motion, torch.tensor(flux[:, k]), air.seconds)
+            else:
+                q = self._refined_step(q, k, flux[:, k], air, ps)
+            yield self._on_grid(q, ps[k + 1])
+
+    def _refined_step(self, q: Tensor, k: int, flux: np.ndarray, air: AirMotion, ps: Tensor) -> Tensor:
+        """Two halves, whose fluxes come from the parabola in time through three steps' means."""
+        added = torch.tensor(flux).repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
+        middle, seconds = (ps[k] + ps[k + 1]) / 2, air.seconds / 2
+        for sign, start, end in ((-1, ps[k], middle), (1, middle, ps[k + 1])):
+            half = (f[k] + sign * (f[k + 1] - f[max(k - 1, 0)]) / 8 for f in (air.east, air.north))
+            q = self.transport.step(q, self._closed(*half, start, end, seconds), added, seconds)
+        return q
+
+    def _closed(
+        self, east: np.ndarray, north: np.ndarray, start: Tensor, end: Tensor, seconds: float
+    ) -> MassFluxes:
+        faces = torch.tensor(east, dtype=torch.float64), torch.tensor(north, dtype=torch.float64)
+        if self.factor > 1:
+            faces = refine_fluxes(*faces, self.factor)
+        return self.transport.close(*faces, start, end, seconds)
+
+    def _pressure(self, surface_pressure: np.ndarray) -> Tensor:
+        ps = torch.tensor(np.asarray(surface_pressure, np.float64))
+        return conserve_air(ps if self.factor == 1 else refine_mean(ps, self.factor), self.transport.grid)
+
+    def _mass(self, ps: Tensor) -> Tensor:
+        return torch.tensor(self.levels.air_mass(ps.numpy(), self.transport.grid))
+
+    def _on_grid(self, q: Tensor, ps: Tensor) -> np.ndarray:
+        return coarsen_mean(q.double().numpy(), self.factor, self._mass(ps).numpy())
