@@ -145,7 +145,12 @@ def calibrate_command(
 
 @app.command()
 def sample(
-    winds: Annotated[Path, typer.Option(help="u, v (m s-1), surface_pressure (Pa), hybrid_a, hybrid_b")],
+    winds: Annotated[
+        Path,
+        typer.Option(
+            help="u, v (m s-1), surface_pressure (Pa), hybrid_a, hybrid_b; best with air mass fluxes (kg s-1)"
+        ),
+    ],
     fluxes: Annotated[Path, typer.Option(help="flux of CO2, kg m-2 s-1, upward positive")],
     out: Annotated[Path, typer.Option(help="the ensemble to write, a new Zarr store")],
     checkpoint: Annotated[str, typer.Option(help="a shipped name, a folder or a hub id")] = "hsco2",
@@ -165,12 +170,18 @@ def sample(
     On many processes: accelerate launch -m gencarbon sample ... writes the same members, bit for bit.
     """
     from gencarbon.data.store import open_dataset
+    from gencarbon.sampling.coarse_run import has_mass_fluxes
     from gencarbon.sampling.pipeline import CO2Pipeline
     from gencarbon.sampling.store_run import sample_to_store
 
     paths = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
     inputs = {role: None if path is None else open_dataset(path) for role, path in paths.items()}
     pipe = CO2Pipeline.from_pretrained(checkpoint)
+    if not has_mass_fluxes(inputs["winds"]):
+        _say(
+            "winds: no eastward_air_mass_flux and northward_air_mass_flux; estimated from u and v at frame times, "
+            "which errs more than the ensemble was calibrated for"
+        )
     with _bar("sampling") as progress:
 
         def start(total: int) -> Callable[[], None]:

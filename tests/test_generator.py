@@ -163,7 +163,9 @@ def test_known_frames_are_returned_and_their_noise_is_not_read():
     with torch.no_grad():
         mean = model.mean(cond, r, known)
         untrained = ResidualDenoiser(levels=2, frames=3, widths=(8, 16), blocks=1)
-        assert torch.equal(untrained.mean(cond, r, known)[:, :, 1:], cond["guess"][:, :, 1:])  # where it begins
+        assert torch.equal(
+            untrained.mean(cond, r, known)[:, :, 1:], cond["guess"][:, :, 1:]
+        )  # where it begins
         assert torch.equal(mean[:, :, 0], r[:, :, 0])
         hidden = r.clone()
         hidden[:, :, 1:] = 0

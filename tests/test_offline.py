@@ -10,9 +10,9 @@ from gencarbon.data.refined import FROM_BACKGROUND, add_refined
 from gencarbon.data.settings import DataConfig
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
 from gencarbon.sampling.coarse_run import air_motion, coarse_run, refined_run
+from gencarbon.transport import refine
 from gencarbon.transport.continuity import coarsen_fluxes, divergence
 from gencarbon.transport.offline import AirMotion, OfflineRun
-from gencarbon.transport import refine
 from gencarbon.transport.refine import _over_poles as over_poles
 from gencarbon.transport.refine import refine_fluxes, refine_mean, refine_mole_fraction
 from tests import canonical

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from gencarbon import CO2Pipeline, InputError, Normalizer
 from gencarbon.config import load_any
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
 from gencarbon.data.views import canonical_datasets
-from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, spread_to_error
+from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.training.losses import draw_known, prepare
 from gencarbon.training.settings import TrainConfig
 from gencarbon.training.train import Trainer, hardware_precision

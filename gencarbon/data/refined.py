@@ -19,7 +19,9 @@ from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import describe
 
-FROM_BACKGROUND = 4  # every fourth segment begins from the coarse run, as a forecast without a known state does
+FROM_BACKGROUND = (
+    4  # every fourth segment begins from the coarse run, as a forecast without a known state does
+)
 
 
 def add_refined(

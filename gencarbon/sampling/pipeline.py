@@ -130,7 +130,9 @@ class CO2Pipeline(DiffusionPipeline):
             "checkpoint_sha256": self.digest,
             "sampler": json.dumps({k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}),
             "initial_frame": "generated" if start is None else "known",
-            "air_mass_fluxes": "as given" if has_mass_fluxes(inputs.winds) else "estimated from winds at cell centres",
+            "air_mass_fluxes": "as given"
+            if has_mass_fluxes(inputs.winds)
+            else "estimated from winds at cell centres",
             "notes": "; ".join(inputs.notes) or "inputs used as given",
         }
         return made, template

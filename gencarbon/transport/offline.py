@@ -43,7 +43,6 @@ class OfflineRun:
 
     @cached_property
     def transport(self) -> Transport:
-        nlat, nlon = self.grid.shape
         fine = self.grid if self.factor == 1 else self.grid.refine(self.factor)
         return Transport(fine, self.levels, self.scheme, limited=False)
 
