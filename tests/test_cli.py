@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def arguments(folder, out, **changed):
+def arguments(folder, out, members=3, **changed):
     paths = {role: folder / f"{role}.zarr" for role in ("winds", "fluxes", "background", "initial")} | changed
     given = [x for role, path in paths.items() for x in (f"--{role}", path)]
     return [
@@ -38,7 +39,7 @@ def arguments(folder, out, **changed):
         folder / "checkpoint",
         *given,
         "--members",
-        3,
+        members,
         "--seed",
         7,
         "--out",
@@ -64,6 +65,32 @@ def test_one_process_and_two_write_identical_members(folder):
     one, other = (xr.open_zarr(folder / f"{name}.zarr").load() for name in ("one", "two"))
     assert one.sizes["member"] == 3 and np.array_equal(one.co2, other.co2) and np.isfinite(one.co2).all()
     xr.testing.assert_identical(one, other)
+
+
+def test_a_sampling_killed_outright_goes_on_where_it_was(folder):
+    """SIGKILL, between members: no handler of ours runs."""
+    command = [*map(str, arguments(folder, folder / "killed.zarr", members=6))]
+    env = os.environ | {"PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gencarbon", *command], env=env, stdout=subprocess.DEVNULL
+    )
+    done = folder / "killed.zarr.partial" / "done"
+    for _ in range(6000):
+        if (done.exists() and any(done.iterdir())) or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    if process.returncode == 0:
+        pytest.skip("this machine finished before it could be killed")
+    first = {p.name: p.stat().st_mtime_ns for p in done.iterdir()}
+    assert first and not (folder / "killed.zarr").exists()
+    again = run(*command)
+    assert again.returncode == 0, again.stderr
+    whole = run(*arguments(folder, folder / "whole.zarr", members=6))
+    assert whole.returncode == 0, whole.stderr
+    ours, theirs = (xr.open_zarr(folder / f"{name}.zarr").load() for name in ("killed", "whole"))
+    xr.testing.assert_identical(ours, theirs)
 
 
 def test_sample_then_evaluate(folder):

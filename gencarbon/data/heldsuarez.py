@@ -6,14 +6,43 @@ synthesised from the spectral state straight onto the cells of the fine grid.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from gencarbon.errors import InputError
 
+GAUSS_LATITUDES = {
+    21: 16,
+    42: 32,
+    63: 48,
+    85: 64,
+}  # of the quadrature, as dinosaur counts them, by truncation
 STEP_MINUTES = {21: 30, 42: 15, 63: 12, 85: 10}  # stable for Held-Suarez jets with the default filter
+
+
+def _dinosaur() -> SimpleNamespace:
+    """The modules of the dynamical core, and jax."""
+    names = (
+        "coordinate_systems",
+        "held_suarez",
+        "primitive_equations",
+        "primitive_equations_states",
+        "scales",
+    )
+    names += ("sigma_coordinates", "spherical_harmonic", "time_integration", "units", "xarray_utils")
+    try:
+        modules = {name: import_module(f"dinosaur.{name}") for name in names}
+        return SimpleNamespace(jax=import_module("jax"), **modules)
+    except ImportError as err:
+        raise InputError(
+            f"Held-Suarez winds need the extra `benchmark`, missing {err.name}; run: pip install 'gencarbon[benchmark]'"
+        ) from err
 
 
 @dataclass(frozen=True)
@@ -32,48 +61,47 @@ class HeldSuarez:
             raise InputError(f"truncation must be one of {sorted(STEP_MINUTES)}, got {self.truncation}")
 
     @cached_property
-    def _core(self):
-        try:
-            import jax
-            from dinosaur import (
-                coordinate_systems,
-                held_suarez,
-                primitive_equations,
-                primitive_equations_states,
-                scales,
-                sigma_coordinates,
-                spherical_harmonic,
-                time_integration,
-                units,
-                xarray_utils,
-            )
-        except ImportError as err:
-            raise InputError(
-                f"Held-Suarez winds need the extra `benchmark`, missing {err.name}; run: pip install 'gencarbon[benchmark]'"
-            ) from err
-        minute, pascal = scales.units.minute, scales.units.pascal
-        gauss = {21: 16, 42: 32, 63: 48, 85: 64}[self.truncation]
-        horizontal = spherical_harmonic.Grid.construct(max_wavenumber=self.truncation, gaussian_nodes=gauss)
-        coords = coordinate_systems.CoordinateSystem(
-            horizontal, sigma_coordinates.SigmaCoordinates.equidistant(self.layers)
+    def _core(self) -> dict[str, Any]:
+        """The jitted core: `initial`(key) -> state, `hour`(state) -> state, `synthesise`(state) -> u, v, ps."""
+        dino = _dinosaur()
+        layers = dino.sigma_coordinates.SigmaCoordinates.equidistant(self.layers)
+        horizontal = dino.spherical_harmonic.Grid.construct(
+            max_wavenumber=self.truncation, gaussian_nodes=GAUSS_LATITUDES[self.truncation]
         )
-        specs = units.SimUnits.from_si()
-        initial, aux = primitive_equations_states.isothermal_rest_atmosphere(
+        coords = dino.coordinate_systems.CoordinateSystem(horizontal, layers)
+        specs = dino.units.SimUnits.from_si()
+        pascal = dino.scales.units.pascal
+        initial, aux = dino.primitive_equations_states.isothermal_rest_atmosphere(
             coords, specs, p0=1e5 * pascal, p1=5e3 * pascal
         )
-        ref = aux[xarray_utils.REF_TEMP_KEY]
-        flat = np.zeros(horizontal.modal_shape, np.float32)
-        dynamics = primitive_equations.PrimitiveEquationsSigma(ref, flat, coords, specs)
-        forcing = held_suarez.HeldSuarezForcingSigma(coords, specs, ref)
-        equation = time_integration.compose_equations([dynamics, forcing])
-        dt = specs.nondimensionalize(STEP_MINUTES[self.truncation] * minute)
-        step = time_integration.imex_rk_sil3(equation, dt)
-        smooth = time_integration.exponential_step_filter(
-            horizontal, dt, tau=0.0087504, order=1.5, cutoff=0.8
+        return {
+            "state": dino.primitive_equations.State,
+            "initial": initial,
+            "hour": self._hour(dino, coords, specs, aux[dino.xarray_utils.REF_TEMP_KEY]),
+            "synthesise": self._synthesis(dino, horizontal, specs),
+            "jax": dino.jax,
+        }
+
+    def _hour(self, dino: SimpleNamespace, coords: Any, specs: Any, reference_temperature: Any) -> Callable:
+        """One hour of dry dynamics with Held-Suarez forcing and the default filter."""
+        flat = np.zeros(coords.horizontal.modal_shape, np.float32)
+        dynamics = dino.primitive_equations.PrimitiveEquationsSigma(
+            reference_temperature, flat, coords, specs
         )
-        step = time_integration.step_with_filters(step, [smooth])
-        hour = jax.jit(time_integration.repeated(step, 60 // STEP_MINUTES[self.truncation]))
-        cells = spherical_harmonic.Grid(
+        forcing = dino.held_suarez.HeldSuarezForcingSigma(coords, specs, reference_temperature)
+        equation = dino.time_integration.compose_equations([dynamics, forcing])
+        minutes = STEP_MINUTES[self.truncation]
+        dt = specs.nondimensionalize(minutes * dino.scales.units.minute)
+        smooth = dino.time_integration.exponential_step_filter(
+            coords.horizontal, dt, tau=0.0087504, order=1.5, cutoff=0.8
+        )
+        step = dino.time_integration.imex_rk_sil3(equation, dt)
+        step = dino.time_integration.step_with_filters(step, [smooth])
+        return dino.jax.jit(dino.time_integration.repeated(step, 60 // minutes))
+
+    def _synthesis(self, dino: SimpleNamespace, horizontal: Any, specs: Any) -> Callable:
+        """Spectral state -> u, v (m s-1) and surface pressure (Pa) on the output cells."""
+        cells = dino.spherical_harmonic.Grid(
             longitude_wavenumbers=horizontal.longitude_wavenumbers,
             total_wavenumbers=horizontal.total_wavenumbers,
             longitude_nodes=2 * self.nlat,
@@ -81,21 +109,16 @@ class HeldSuarez:
             latitude_spacing="equiangular",
             radius=horizontal.radius,
         )
-        speed = float(specs.dimensionalize(1.0, scales.units.meter / scales.units.second).magnitude)
-        pressure = float(specs.dimensionalize(1.0, pascal).magnitude)
+        si = dino.scales.units
+        speed = float(specs.dimensionalize(1.0, si.meter / si.second).magnitude)
+        pressure = float(specs.dimensionalize(1.0, si.pascal).magnitude)
 
         def synthesise(state):
-            u, v = spherical_harmonic.vor_div_to_uv_nodal(cells, state.vorticity, state.divergence)
-            ps = jax.numpy.exp(cells.to_nodal(state.log_surface_pressure))[0]
+            u, v = dino.spherical_harmonic.vor_div_to_uv_nodal(cells, state.vorticity, state.divergence)
+            ps = dino.jax.numpy.exp(cells.to_nodal(state.log_surface_pressure))[0]
             return u * speed, v * speed, ps * pressure
 
-        return {
-            "state": primitive_equations.State,
-            "initial": initial,
-            "hour": hour,
-            "synthesise": jax.jit(synthesise),
-            "jax": jax,
-        }
+        return dino.jax.jit(synthesise)
 
     def rest(self, seed: int) -> dict[str, np.ndarray]:
         """An isothermal atmosphere at rest with a seeded perturbation of surface pressure."""

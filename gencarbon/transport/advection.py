@@ -113,6 +113,8 @@ def advect_north(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: b
 
 def advect_up(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bool) -> tuple[Tensor, Tensor]:
     """One vertical step; `moved` through lower interfaces, kg. Edge values are interpolated in air mass, for unequal layers."""
+    if q.shape[-3] == 1:
+        return q, mass  # a single layer has no interface
     qz, mz = q.movedim(-3, -1), mass.movedim(-3, -1)
     if scheme == "upwind":
         left, right = qz, qz

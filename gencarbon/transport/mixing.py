@@ -41,6 +41,8 @@ def mix(q: Tensor, mass: Tensor, exchange: Tensor, seconds: float) -> Tensor:
 
     q: (tracer, level, lat, lon); mass: (level, lat, lon) kg; exchange: (level - 1, lat, lon) kg s-1.
     """
+    if q.shape[-3] == 1:
+        return q
     e = seconds * exchange.to(q.dtype)
     zero = torch.zeros_like(e[:1])
     above, below = torch.cat([e, zero]), torch.cat([zero, e])
