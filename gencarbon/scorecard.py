@@ -21,9 +21,8 @@ COLUMNS = {
     "crps_over_coarse_mae": ("CRPS /\ncoarse", ".3f"),
     "crps_over_refined_mae": ("CRPS /\nrefined", ".3f"),
     "crps_over_mean_network_mae": ("CRPS /\nmean net", ".3f"),
-    "crps_over_std": ("CRPS /\nCO2 std", ".3f"),
+    "crps_over_std": ("CRPS /\nstd", ".3f"),
     "spread_skill": ("spread-\nskill", ".2f"),
-    "rmse": ("RMSE\nppm", ".3f"),
     "bias": ("bias\nppm", "+.3f"),
 }
 
