@@ -7,9 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-import xarray as xr
-
 from gencarbon import CO2Pipeline
+from gencarbon.data.store import open_dataset
 from gencarbon.data.views import canonical_datasets
 from gencarbon.sample_data import pack_sample
 
@@ -21,5 +20,5 @@ if __name__ == "__main__":
     target = PACKAGE / "checkpoints" / "hsco2"
     shutil.rmtree(target, ignore_errors=True)
     CO2Pipeline.from_pretrained(pipeline).save_pretrained(target)
-    store = xr.open_zarr(data / "test.zarr")
+    store = open_dataset(data / "test.zarr")
     pack_sample(canonical_datasets(store, slice(0, FRAMES)), PACKAGE / "samples")

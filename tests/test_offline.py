@@ -8,6 +8,7 @@ import xarray as xr
 from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.data.refined import FROM_BACKGROUND, add_refined
 from gencarbon.data.settings import DataConfig
+from gencarbon.data.store import open_dataset
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
 from gencarbon.sampling.coarse_run import air_motion, coarse_run, refined_run
 from gencarbon.transport import refine
@@ -166,10 +167,10 @@ def test_the_refined_run_of_a_store_resumes_and_begins_again_each_segment(tmp_pa
 
     with pytest.raises(Killed):
         add_refined(tmp_path / "killed.zarr", config, kill)
-    assert "tracer_refined" not in xr.open_zarr(tmp_path / "killed.zarr")
+    assert "tracer_refined" not in open_dataset(tmp_path / "killed.zarr")
     add_refined(tmp_path / "killed.zarr", config)
     add_refined(tmp_path / "killed.zarr", config)  # once is enough
-    whole, killed = (xr.open_zarr(tmp_path / f"{name}.zarr").load() for name in ("whole", "killed"))
+    whole, killed = (open_dataset(tmp_path / f"{name}.zarr").load() for name in ("whole", "killed"))
     xr.testing.assert_identical(whole, killed)
     refined = whole.tracer_refined
     assert refined.attrs["segment_frames"] == 4 and refined.attrs["units"] == "1e-6"

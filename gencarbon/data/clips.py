@@ -39,10 +39,8 @@ class ClipDataset(Dataset):
             )
         self.refined = load("tracer_refined")
         about = store["tracer_refined"].attrs
-        self.segment, self.refined_by = (
-            int(about["segment_frames"]),
-            (str(about["scheme"]), int(about["factor"])),
-        )
+        self.segment = int(about["segment_frames"])
+        self.refined_by = str(about["scheme"]), int(about["factor"])
         self.flux, self.u, self.v = load("tracer_flux"), load("u"), load("v")
         self.surface_pressure = np.asarray(store["surface_pressure"].values)
         self.in_total = store["in_total"].values

@@ -15,20 +15,19 @@ import torch
 import xarray as xr
 
 from gencarbon.data.settings import DataConfig
+from gencarbon.data.store import open_dataset
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import describe
 
-FROM_BACKGROUND = (
-    4  # every fourth segment begins from the coarse run, as a forecast without a known state does
-)
+FROM_BACKGROUND = 4  # every fourth segment begins from the coarse run, as a forecast without a known one does
 
 
 def add_refined(
     path: Path, config: DataConfig, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Path:
     """Adds `tracer_refined` to the store at `path`, if it is not there yet; returns `path`."""
-    store = xr.open_zarr(path)
+    store = open_dataset(path)
     if "tracer_refined" in store:
         return path
     parts = path.with_suffix(".refined")
@@ -52,8 +51,11 @@ def add_refined(
         "factor": config.refined_factor,
     }
     chunks = tuple(c[0] for c in store["tracer"].chunks)
-    added.attrs = store.attrs
-    added.to_zarr(path, mode="a", consolidated=False, encoding={"tracer_refined": {"chunks": chunks}})
+    whole = parts / "store.zarr"
+    added.to_zarr(
+        whole, mode="w", zarr_format=3, consolidated=False, encoding={"tracer_refined": {"chunks": chunks}}
+    )
+    (whole / "tracer_refined").rename(path / "tracer_refined")  # at once: a kill never leaves half of it
     shutil.rmtree(parts)
     return path
 
