@@ -108,7 +108,7 @@ def test_an_offline_run_conserves_mass_and_uniform_fields(motion, factor):
     added = accumulated_flux(flux[0], canonical.GRID.area, canonical.STEP_SECONDS)
     mass = co2_mass(states, air)
     # finer cells have their own surface pressure, whose block means are those of the grid only nearly
-    assert np.abs(mass - mass[0] - added).max() < (1e-9 if factor == 1 else 2e-4) * mass[0]
+    assert np.abs(mass - mass[0] - added).max() < (1e-13 if factor == 1 else 1e-7) * mass[0]
     uniform = np.stack(list(run.states(np.ones((1, 3, 8, 16)), 0 * flux, motion)))
     assert np.abs(uniform - 1).max() < 1e-11
 
