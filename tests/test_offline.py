@@ -14,7 +14,7 @@ from gencarbon.sampling.coarse_run import air_motion, coarse_run, refined_run
 from gencarbon.transport import refine
 from gencarbon.transport.continuity import coarsen_fluxes, divergence
 from gencarbon.transport.offline import AirMotion, OfflineRun
-from gencarbon.transport.refine import _over_poles as over_poles
+from gencarbon.transport.refine import over_poles as over_poles
 from gencarbon.transport.refine import refine_fluxes, refine_mean, refine_mole_fraction
 from tests import canonical
 from tests.test_training import store
@@ -78,7 +78,7 @@ def test_refined_fluxes_of_a_smooth_flow_converge_at_high_order(monkeypatch):
     monkeypatch.setattr(refine, "HALO", 3)
     miss = np.array([miss_of_solid_rotation(nlat) for nlat in (8, 16, 32)])
     assert np.log2(miss[:-1] / miss[1:]).min() > 4.5, miss
-    monkeypatch.setattr(refine, "_over_poles", lambda x, halo, sign: over_poles(x, halo, 1.0))
+    monkeypatch.setattr(refine, "over_poles", lambda x, halo, sign: over_poles(x, halo, 1.0))
     assert miss_of_solid_rotation(32) > 100 * miss[-1]
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import xarray as xr
 
-from gencarbon.budget import co2_mass, mass_to_ppm
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS, SyntheticFluxes
 from gencarbon.data.heldsuarez import HeldSuarez, pad_spectrum
 from gencarbon.data.settings import DataConfig, SplitConfig
@@ -50,7 +49,8 @@ class Build:
     def fine(self) -> Transport:
         c = self.config
         grid = LatLonGrid.equiangular(c.nlat * c.refinement, 2 * c.nlat * c.refinement)
-        return Transport(grid, HybridLevels.sigma(c.levels), c.reference_scheme, limited=False)
+        levels = HybridLevels.sigma(c.levels)
+        return Transport(grid, levels, c.reference_scheme, limited=False, dtype=torch.float32)
 
     @cached_property
     def coarse(self) -> Transport:
@@ -91,9 +91,8 @@ class Build:
             "hour": -24 * self.split.tracer_spinup_days,
             "dynamics": dynamics,
             "air": float((ps * self.fine.grid.area).sum()),
-            "tracers": tracers.astype(np.float32),
+            "tracers": tracers,
             "background": background,
-            "target": co2_mass(tracers, air),
         }
 
     def frame(self, state: dict) -> dict[str, np.ndarray]:
@@ -104,14 +103,14 @@ class Build:
             "u": coarsen_mean(u.numpy(), factor, air),
             "v": coarsen_mean(v.numpy(), factor, air),
             "surface_pressure": coarsen_mean(ps.numpy(), factor, self.fine.grid.area),
-            "tracer": coarsen_mean(state["tracers"].astype(np.float64), factor, air),
+            "tracer": coarsen_mean(state["tracers"], factor, air),
             "tracer_background": state["background"],
         }
 
     def advance(self, state: dict) -> tuple[dict, dict[str, np.ndarray]]:
         """The state one frame later, and the fluxes of the step."""
         c, factor = self.config, self.config.refinement
-        tracers, target = torch.tensor(state["tracers"]), state["target"].copy()
+        tracers = torch.tensor(state["tracers"])
         u, v, ps = self._winds(state)
         ps_start, sums = ps, [0.0, 0.0, 0.0]
         for _ in range(c.step_hours):
@@ -121,7 +120,6 @@ class Build:
             air = self.fine.close(*faces, ps, ps1, 3600.0)
             flux = torch.tensor(self.fluxes.at(self._second_of_year(state["hour"] - 0.5)))
             tracers = self.fine.step(tracers, air, flux, 3600.0)
-            target += (flux.numpy() * self.fine.grid.area).sum((-1, -2)) * 3600.0
             sums = [a + b for a, b in zip(sums, (*coarsen_fluxes(air.east, air.north, factor), flux))]
             u, v, ps = u1, v1, ps1
         east, north, flux = (a / c.step_hours for a in sums)
@@ -132,11 +130,7 @@ class Build:
         background = self.coarse.step(
             torch.tensor(state["background"]), air, torch.tensor(coarse_flux), 3600.0 * c.step_hours
         )
-        # float32 steps, float64 mass accounting: what round-off lost goes back as one uniform mole fraction.
-        mass_air = self.fine.levels.air_mass(ps.numpy(), self.fine.grid)
-        lost = mass_to_ppm(target - co2_mass(tracers.numpy(), mass_air), mass_air)
-        tracers = (tracers.double() + torch.tensor(lost)[:, None, None, None]).float()
-        state = state | {"tracers": tracers.numpy(), "background": background.numpy(), "target": target}
+        state = state | {"tracers": tracers.numpy(), "background": background.numpy()}
         return state, {
             "eastward_air_mass_flux": air.east.numpy(),
             "northward_air_mass_flux": air.north.numpy(),
@@ -239,7 +233,7 @@ class Build:
             dynamics = {
                 k.removeprefix("dynamics."): saved[k] for k in saved.files if k.startswith("dynamics.")
             }
-            return {k: saved[k] for k in ("tracers", "background", "target")} | {
+            return {k: saved[k] for k in ("tracers", "background")} | {
                 "hour": int(saved["hour"]),
                 "air": float(saved["air"]),
                 "dynamics": dynamics,
@@ -262,7 +256,7 @@ class Build:
 
     def _save(self, state: dict, done: int) -> None:
         flat = {f"dynamics.{k}": v for k, v in state["dynamics"].items()}
-        flat |= {k: state[k] for k in ("tracers", "background", "target", "hour", "air")}
+        flat |= {k: state[k] for k in ("tracers", "background", "hour", "air")}
         temporary = self._state_file.with_suffix(".tmp.npz")
         np.savez(temporary, done=done, config=self._fingerprint, **flat)
         temporary.rename(self._state_file)

@@ -1,13 +1,17 @@
 """Flux-form advection, one direction at a time, exact in mass for any reconstruction.
 
-A face that passes the air mass M during a step (kg, positive towards higher index) passes the tracer
+A face that passes the air mass M during a step (kg, positive towards higher index) takes it from the cell upwind, and with it the
+mean of q over that part of the cell. With c = |M| / m the share of the upwind cell's air m that leaves, and q in the cell a parabola
+of its mean and two edge values (Colella and Woodward 1984, doi:10.1016/0021-9991(84)90143-8),
 
-    F = T(S) - T(S - M),      T(s) = integral of q over the air mass coordinate s,
+    F = M [c (3 - 2 c) mean + (1 - c)^2 near edge - c (1 - c) far edge].
 
-with S the coordinate of the face. In a cell, q is the parabola of its mean and two edge values (Colella and Woodward 1984,
-doi:10.1016/0021-9991(84)90143-8). Because F = M for q = 1, a uniform field stays uniform; because one flux leaves a cell and
-enters the next, mass is conserved. Along latitude circles S - M may lie many cells upstream (flux-form semi-Lagrangian, Lin and
-Rood 1996, doi:10.1175/1520-0493(1996)124<2046:MFFSLT>2.0.CO;2), so that polar rows need no small steps.
+The bracket's weights sum to 1, so a uniform field stays uniform; one flux leaves a cell and enters the next, so mass is conserved.
+Schemes without a limiter are linear in q: F is then one sum over six cells, whose weights depend on the air alone and serve every
+tracer. Along latitude circles air may come from many cells away (flux-form semi-Lagrangian, Lin and Rood 1996,
+doi:10.1175/1520-0493(1996)124<2046:MFFSLT>2.0.CO;2), so that polar rows need no small steps.
+
+Shapes: q (..., tracer, level, lat, lon); mass and moved broadcast against it, kg. Each step returns the new q and mass.
 """
 
 from __future__ import annotations
@@ -15,126 +19,131 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SCHEMES = ("ppm", "van_leer", "upwind")
+from gencarbon.transport.reconstruction import Stencil, cell_edges, horizontal_stencils, vertical_stencils
+
+EAST, NORTH, UP = -1, -2, -3
+Stencils = tuple[Stencil, Stencil]
 
 
-def edges(q: Tensor, scheme: str, limited: bool) -> tuple[Tensor, Tensor]:
-    """Left and right edge values of the cells of q (..., n + 4), of which the first and last two are halo: (..., n)."""
-    qm2, qm1, q0, qp1, qp2 = (q[..., k : q.shape[-1] - 4 + k] for k in range(5))
-    if scheme == "upwind":
-        return q0, q0
-    if scheme == "van_leer":
-        slope = (qp1 - qm1) / 2
-        if limited:
-            slope = _monotonised(slope, q0 - qm1, qp1 - q0)
-        return q0 - slope / 2, q0 + slope / 2
-    left, right = 7 / 12 * (qm1 + q0) - (qm2 + qp1) / 12, 7 / 12 * (q0 + qp1) - (qm1 + qp2) / 12
-    return (
-        _monotone_parabola(q0, _between(left, qm1, q0), _between(right, q0, qp1))
-        if limited
-        else (left, right)
-    )
-
-
-def _monotonised(slope: Tensor, back: Tensor, ahead: Tensor) -> Tensor:
-    """Van Leer's (1977) monotonised central slope."""
-    bound = torch.minimum(slope.abs(), 2 * torch.minimum(back.abs(), ahead.abs()))
-    return torch.where(back * ahead > 0, torch.sign(slope) * bound, 0.0)
-
-
-def _between(value: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return torch.maximum(torch.minimum(value, torch.maximum(a, b)), torch.minimum(a, b))
-
-
-def _monotone_parabola(q: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Colella and Woodward (1984), eq. 1.10: no new extremum inside a cell."""
-    jump, curvature = right - left, 6 * q - 3 * (left + right)
-    extremum = (right - q) * (q - left) <= 0
-    left_new = torch.where(jump * curvature > jump * jump, 3 * q - 2 * right, left)
-    right_new = torch.where(jump * curvature < -jump * jump, 3 * q - 2 * left, right)
-    return torch.where(extremum, q, left_new), torch.where(extremum, q, right_new)
-
-
-def _cumulative(xi: Tensor, q: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Integral of the parabola from the left edge to the fraction xi of the cell's air mass."""
-    curvature = 6 * q - 3 * (left + right)
-    return xi * (left + xi * ((right - left + curvature) / 2 - xi * curvature / 3))
-
-
-def _swept(moved: Tensor, mass: Tensor, q: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Tracer through each inner face of n cells, (..., n - 1), when no face empties its upwind cell."""
-    behind, ahead = moved / mass[..., :-1], -moved / mass[..., 1:]
-    forward = mass[..., :-1] * (
-        q[..., :-1] - _cumulative(1 - behind, q[..., :-1], left[..., :-1], right[..., :-1])
-    )
-    backward = -mass[..., 1:] * _cumulative(ahead, q[..., 1:], left[..., 1:], right[..., 1:])
-    return torch.where(moved > 0, forward, backward)
-
-
-def advect_east(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bool) -> tuple[Tensor, Tensor]:
-    """One zonal step on rings. q: (tracer, level, lat, lon); mass, moved (through western faces): (level, lat, lon) kg.
-
-    Returns the new q and the new mass. Any Courant number.
-    """
-    n = q.shape[-1]
-    ring_mean = q.mean(
-        -1, keepdim=True
-    )  # advected exactly, F = M ring_mean; sums along the ring see only the rest
-    q = q - ring_mean
-    left, right = edges(torch.cat([q[..., -2:], q, q[..., :2]], -1), scheme, limited)
-    total = mass.sum(-1, keepdim=True)
-    face = torch.cat([torch.zeros_like(total), torch.cumsum(mass, -1)], -1)  # (level, lat, lon + 1)
-    target = face[..., :-1] - moved
-    turns = torch.floor(target / total)
-    cell = (torch.searchsorted(face, target - turns * total, right=True) - 1).clamp(0, n - 1)
-    xi = (target - turns * total - torch.gather(face, -1, cell)) / torch.gather(mass, -1, cell)
-    content = torch.cat([torch.zeros_like(q[..., :1]), torch.cumsum(mass * q, -1)], -1)
-    index = cell.expand(q.shape)
-    pick = [torch.gather(a, -1, index) for a in (q, left, right)]
-    upstream = torch.gather(content, -1, index) + torch.gather(mass, -1, cell) * _cumulative(xi, *pick)
-    flux = content[..., :-1] - upstream - turns * content[..., -1:]
-    q, mass = _update(q, mass, flux, moved, lambda f: torch.roll(f, -1, -1))
-    return q + ring_mean, mass
+def advect_east(
+    q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bool, far_rows: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """One zonal step on rings; `moved` through western faces. Any Courant number in the `far_rows` rows next to each pole (default:
+    all), at most 1 in the others."""
+    stencils, rows = horizontal_stencils(scheme), q.shape[NORTH]
+    around = torch.cat([q[..., -3:], q, q[..., :2]], EAST)
+    flux = _face_flux(around, torch.cat([mass[..., -1:], mass], EAST), moved, stencils, scheme, limited, EAST)
+    far_rows = rows if far_rows is None else far_rows
+    if 2 * far_rows >= rows:
+        flux = _flux_from_afar(q, mass, moved, flux, scheme, limited)
+    elif far_rows:
+        caps = lambda x: torch.cat([x[..., :far_rows, :], x[..., rows - far_rows :, :]], NORTH)  # noqa: E731
+        afar = _flux_from_afar(caps(q), caps(mass), caps(moved), caps(flux), scheme, limited)
+        middle = flux[..., far_rows : rows - far_rows, :]
+        flux = torch.cat([afar[..., :far_rows, :], middle, afar[..., far_rows:, :]], NORTH)
+    mass_new = mass + moved - torch.roll(moved, -1, EAST)
+    gain = 1 / mass_new
+    moved_in = (q * (mass * gain)).addcmul_(flux, gain)
+    return moved_in.addcmul_(torch.roll(flux, -1, EAST), gain, value=-1), mass_new
 
 
 def advect_north(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bool) -> tuple[Tensor, Tensor]:
-    """One meridional step; `moved` through southern faces, kg. Beyond a pole lies the opposite meridian."""
-    half = q.shape[-1] // 2
-    beyond_south, beyond_north = (
-        torch.roll(q[..., :2, :].flip(-2), half, -1),
-        torch.roll(q[..., -2:, :].flip(-2), half, -1),
-    )
-    halo = torch.cat([beyond_south, q, beyond_north], -2).movedim(-2, -1)
-    left, right = edges(halo, scheme, limited)
-    flux = _swept(moved[..., 1:, :].mT, mass.mT, q.mT, left, right).mT
-    flux = torch.cat([torch.zeros_like(flux[..., :1, :]), flux], -2)
-    return _update(q, mass, flux, moved, _drop_first_append_zero(-2))
+    """One meridional step; `moved` through southern faces. Beyond a pole lies the opposite meridian."""
+    half = q.shape[EAST] // 2
+    over = lambda rows: torch.roll(rows.flip(NORTH), half, EAST)  # noqa: E731
+    around = torch.cat([over(q[..., :2, :]), q, over(q[..., -2:, :])], NORTH)
+    return _advect(q, around, mass, moved, horizontal_stencils(scheme), scheme, limited, NORTH)
 
 
-def advect_up(q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bool) -> tuple[Tensor, Tensor]:
-    """One vertical step; `moved` through lower interfaces, kg. Edge values are interpolated in air mass, for unequal layers."""
-    if q.shape[-3] == 1:
+def advect_up(
+    q: Tensor, mass: Tensor, moved: Tensor, scheme: str, limited: bool, stencils: Stencils | None = None
+) -> tuple[Tensor, Tensor]:
+    """One vertical step; `moved` through lower interfaces. stencils: `vertical_stencils` of about this mass, made here if None."""
+    if q.shape[UP] == 1:
         return q, mass  # a single layer has no interface
-    qz, mz = q.movedim(-3, -1), mass.movedim(-3, -1)
-    if scheme == "upwind":
-        left, right = qz, qz
-    else:
-        inner = (mz[..., 1:] * qz[..., :-1] + mz[..., :-1] * qz[..., 1:]) / (mz[..., 1:] + mz[..., :-1])
-        left, right = torch.cat([qz[..., :1], inner], -1), torch.cat([inner, qz[..., -1:]], -1)
-        if limited:
-            left, right = _monotone_parabola(qz, left, right)
-    flux = _swept(moved.movedim(-3, -1)[..., 1:], mz, qz, left, right)
-    flux = torch.cat([torch.zeros_like(flux[..., :1]), flux], -1).movedim(-1, -3)
-    return _update(q, mass, flux, moved, _drop_first_append_zero(-3))
+    bottom, top = q[..., :1, :, :], q[..., -1:, :, :]
+    around = torch.cat([bottom, bottom, q, top, top], UP)
+    return _advect(q, around, mass, moved, stencils or vertical_stencils(scheme, mass), scheme, limited, UP)
 
 
-def _drop_first_append_zero(dim: int):
-    """Fluxes through the far faces of cells whose near faces are given, with nothing through the last."""
-    return lambda f: torch.cat(
-        [f.narrow(dim, 1, f.shape[dim] - 1), torch.zeros_like(f.narrow(dim, 0, 1))], dim
-    )
+def _advect(q, around, mass, moved, stencils, scheme, limited, dim) -> tuple[Tensor, Tensor]:
+    """A step along `dim` with nothing through the outermost faces."""
+    n = q.shape[dim] - 1
+    inner = moved.narrow(dim, 1, n)
+    flux = _face_flux(around, mass, inner, stencils, scheme, limited, dim)
+    mass_new = mass.clone()
+    mass_new.narrow(dim, 0, n).sub_(inner)
+    mass_new.narrow(dim, 1, n).add_(inner)
+    gain = 1 / mass_new
+    q = q * (mass * gain)
+    q.narrow(dim, 0, n).addcmul_(flux, gain.narrow(dim, 0, n), value=-1)
+    q.narrow(dim, 1, n).addcmul_(flux, gain.narrow(dim, 1, n))
+    return q, mass_new
 
 
-def _update(q, mass, flux, moved, far) -> tuple[Tensor, Tensor]:
-    mass_new = mass - (far(moved) - moved)
-    return (mass * q - (far(flux) - flux)) / mass_new, mass_new
+def _face_flux(around, mass, moved, stencils: Stencils, scheme: str, limited: bool, dim: int) -> Tensor:
+    """Tracer through the faces between n cells (n - 1 along `dim`); `around` has the cells and a halo of two on each side."""
+    faces = moved.shape[dim]
+    behind, ahead = mass.narrow(dim, 0, faces), mass.narrow(dim, 1, faces)
+    forward = moved > 0
+    own, near, far = _parabola(moved, moved.abs() / torch.where(forward, behind, ahead))
+    if not limited or scheme == "upwind":
+        near_cells = _along_flow(stencils[1], stencils[0], forward, dim)
+        far_cells = _along_flow(stencils[0], stencils[1], forward, dim)
+        weights = [a * near + b * far for a, b in zip(near_cells, far_cells)]
+        weights[2] = weights[2] + own
+        return _sum_of_six(around, weights, forward, dim)
+    left, right = cell_edges(around, stencils, scheme, limited, dim)
+    here = lambda x, skip: x.narrow(dim, skip, faces)  # noqa: E731
+    flux = own * torch.where(forward, here(around, 2), here(around, 3))
+    flux.addcmul_(near, torch.where(forward, here(right, 0), here(left, 1)))
+    return flux.addcmul_(far, torch.where(forward, here(left, 0), here(right, 1)))
+
+
+def _parabola(moved: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights of the upwind cell's mean, near and far edge in F; c: its share that passes."""
+    return moved * c * (3 - 2 * c), moved * (1 - c) ** 2, moved * c * (c - 1)
+
+
+def _along_flow(forward_edge: Stencil, backward_edge: Stencil, forward: Tensor, dim: int) -> list[Tensor | float]:
+    """A stencil of the upwind cell in the order of the flow: the last weight is furthest downwind."""
+    faces = forward.shape[dim]
+    return [
+        torch.where(forward, a.narrow(dim, 0, faces), b.narrow(dim, 1, faces)) if isinstance(a, Tensor) else a
+        for a, b in zip(forward_edge, backward_edge[::-1])
+    ]
+
+
+def _sum_of_six(around: Tensor, weights: list[Tensor], forward: Tensor, dim: int) -> Tensor:
+    """Sum over the three cells on each side of a face; weights: five, in the order of the flow."""
+    nothing, faces = torch.zeros_like(weights[2]), forward.shape[dim]
+    flux = None
+    for k, (a, b) in enumerate(zip([*weights, nothing], [nothing, *weights[::-1]])):
+        cells, w = around.narrow(dim, k, faces), torch.where(forward, a, b)
+        flux = w * cells if flux is None else flux.addcmul_(w, cells)
+    return flux
+
+
+def _flux_from_afar(q: Tensor, mass: Tensor, moved: Tensor, near: Tensor, scheme: str, limited: bool) -> Tensor:
+    """Fluxes through western faces on rings; where the air comes from beyond the next cell, whole cells and a part of one.
+
+    With s the air mass from the first face eastward and T(s) the tracer in it, F = T(S) - T(S - M) for a face at S.
+    """
+    n = q.shape[EAST]
+    ring_mean = q.mean(EAST, keepdim=True)  # passes exactly, F = M ring_mean; sums along the ring see only the rest
+    rest = q - ring_mean
+    around = torch.cat([rest[..., -2:], rest, rest[..., :2]], EAST)
+    left, right = cell_edges(around, horizontal_stencils(scheme), scheme, limited, EAST)
+    total = mass.sum(EAST, keepdim=True)
+    face = torch.cat([torch.zeros_like(total), torch.cumsum(mass, EAST)], EAST)
+    target = face[..., :-1] - moved
+    turns = torch.floor(target / total)
+    cell = (torch.searchsorted(face, target - turns * total, right=True) - 1).clamp(0, n - 1)
+    part = (target - turns * total - torch.gather(face, EAST, cell)) / torch.gather(mass, EAST, cell)
+    content = torch.cat([torch.zeros_like(rest[..., :1]), torch.cumsum(mass * rest, EAST)], EAST)
+    index = cell.expand(q.shape)
+    pick = lambda x: torch.gather(x, EAST, index)  # noqa: E731
+    own, near_left, far_right = _parabola(torch.gather(mass, EAST, cell) * part, part)
+    upstream = pick(content) + own * pick(rest) + near_left * pick(left) + far_right * pick(right)
+    afar = content[..., :-1] - upstream - turns * content[..., -1:] + moved * ring_mean
+    return torch.where(moved.abs() <= torch.where(moved > 0, torch.roll(mass, 1, EAST), mass), near, afar)

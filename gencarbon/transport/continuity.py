@@ -6,7 +6,8 @@ For every column and interval of length dt
 
 with m the air mass of the columns at the ends and Mx, My (kg s-1) the mean fluxes through western and southern faces.
 Winds on any grid miss this; `close` adds the smallest barotropic correction, a Poisson problem on the cells of the
-sphere solved directly (Fourier in longitude, dense in latitude). The vertical fluxes then follow layer by layer.
+sphere solved directly (Fourier in longitude, dense in latitude). The vertical fluxes then follow layer by layer. All of it
+is differentiable in the winds.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencarbon.constants import EARTH_RADIUS, GRAVITY
+from gencarbon.constants import EARTH_RADIUS, GRAVITY, SECONDS_PER_DAY
+from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
+
+AIR_TOLERANCE = 1e-9  # relative: more than this between the ends of an interval no horizontal flux can supply
 
 
 @dataclass(frozen=True)
@@ -43,23 +47,45 @@ def divergence(east: Tensor, north: Tensor) -> Tensor:
     return torch.roll(east, -1, -1) - east + outflow_north - north
 
 
-def face_fluxes(
-    u: Tensor, v: Tensor, surface_pressure: Tensor, grid: LatLonGrid, levels: HybridLevels
-) -> tuple[Tensor, Tensor]:
-    """Air mass fluxes through western and southern faces, kg s-1, from winds at cell centres (not yet closing).
+def thickness(surface_pressure: Tensor, levels: HybridLevels) -> Tensor:
+    """Pressure thickness of the layers, (..., level, lat, lon) Pa, float64, of surface_pressure (..., lat, lon) Pa."""
+    da, db = (torch.tensor(-np.diff(x), device=surface_pressure.device)[:, None, None] for x in (levels.a, levels.b))
+    return da + db * surface_pressure.double()[..., None, :, :]
 
-    u, v: (..., level, lat, lon) m s-1; surface_pressure: (..., lat, lon) Pa. Face values are means of the two neighbours.
+
+def face_fluxes(
+    u: Tensor, v: Tensor, surface_pressure: Tensor, grid: LatLonGrid, levels: HybridLevels, at_faces: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Air mass fluxes through western and southern faces, kg s-1, of winds (not yet closing).
+
+    u, v: (..., level, lat, lon) m s-1 at cell centres (a face has the mean of its two cells), or with at_faces u on western and v on
+    southern faces (an Arakawa C grid; the first row of v, at the pole, is not used). surface_pressure: (..., lat, lon) Pa at centres.
     """
-    dp = torch.as_tensor(levels.thickness(surface_pressure.numpy()))
-    udp, vdp = u.double() * dp, v.double() * dp
-    dlat = torch.deg2rad(torch.diff(torch.tensor(grid.lat_bounds, dtype=torch.float64)))[:, None]
-    dlon = torch.deg2rad(torch.diff(torch.tensor(grid.lon_bounds, dtype=torch.float64)))
-    cos_face = torch.cos(torch.deg2rad(torch.tensor(grid.lat_bounds[:-1], dtype=torch.float64)))[:, None]
-    east = (udp + torch.roll(udp, 1, -1)) / 2 * (EARTH_RADIUS * dlat / GRAVITY)
-    south_neighbour = torch.cat([torch.zeros_like(vdp[..., :1, :]), vdp[..., :-1, :]], dim=-2)
-    north = (vdp + south_neighbour) / 2 * (EARTH_RADIUS * cos_face * dlon / GRAVITY)
-    north[..., 0, :] = 0.0
-    return east, north
+    dp = thickness(surface_pressure, levels)
+    west = lambda x: (x + torch.roll(x, 1, -1)) / 2  # noqa: E731
+    south = lambda x: (x + torch.cat([x[..., :1, :], x[..., :-1, :]], -2)) / 2  # noqa: E731
+    u, v = u.double(), v.double()
+    udp, vdp = (u * west(dp), v * south(dp)) if at_faces else (west(u * dp), south(v * dp))
+    dlat = np.deg2rad(np.diff(grid.lat_bounds))[:, None]
+    dlon = np.deg2rad(np.diff(grid.lon_bounds))
+    width = EARTH_RADIUS * np.cos(np.deg2rad(grid.lat_bounds[:-1]))[:, None] * dlon
+    width[0] = 0.0  # a point
+    length = lambda x: torch.tensor(x / GRAVITY, device=u.device)  # noqa: E731
+    return udp * length(EARTH_RADIUS * dlat), vdp * length(width)
+
+
+def interval_mean(values: Tensor, times: np.ndarray, start: float, end: float) -> Tensor:
+    """Mean over [start, end] of fields (time, ...) that run straight from one time to the next. times, start, end in one unit."""
+    times = np.asarray(times, float)
+    if not (times[0] <= start < end <= times[-1]) or np.any(np.diff(times) <= 0):
+        raise InputError(
+            f"expected increasing times that cover {start:g} .. {end:g}, got {times[0]:g} .. {times[-1]:g}; give a frame before and after"
+        )
+    inside = times[(times > start) & (times < end)]
+    knots = np.concatenate([[start], inside, [end]])
+    hats = np.stack([np.interp(knots, times, row) for row in np.eye(len(times))])  # value of each frame's hat at the knots
+    weights = ((hats[:, 1:] + hats[:, :-1]) / 2 * np.diff(knots)).sum(1) / (end - start)
+    return torch.tensordot(torch.tensor(weights, dtype=values.dtype, device=values.device), values, 1)
 
 
 @lru_cache(maxsize=8)
@@ -91,7 +117,7 @@ def _poisson(grid: LatLonGrid) -> tuple[Tensor, Tensor, Tensor]:
 
 def barotropic_correction(residual: Tensor, grid: LatLonGrid) -> tuple[Tensor, Tensor]:
     """Column fluxes (east, north), kg s-1, whose divergence is `residual` (..., lat, lon) kg s-1, of zero sum."""
-    k_east, k_north, inverse = _poisson(grid)
+    k_east, k_north, inverse = (x.to(residual.device) for x in _poisson(grid))
     spectrum = torch.fft.rfft(residual.double(), dim=-1)
     phi = torch.fft.irfft(torch.einsum("mij,...jm->...im", inverse, spectrum), n=grid.shape[1], dim=-1)
     below = torch.cat([phi[..., :1, :], phi[..., :-1, :]], dim=-2)
@@ -120,16 +146,20 @@ def close(
     """Fluxes corrected so that each column gains exactly the air that surface pressure says, and their vertical fluxes.
 
     east, north: (..., level, lat, lon) kg s-1; ps_start, ps_end: (..., lat, lon) Pa of equal global mean. The correction
-    is spread over layers in proportion to their thickness.
+    is spread over layers in proportion to their thickness. Raises InputError where the ends hold different amounts of air.
     """
-    mass_start = torch.as_tensor(levels.air_mass(ps_start.numpy(), grid))
-    mass_end = torch.as_tensor(levels.air_mass(ps_end.numpy(), grid))
-    tendency = (mass_end - mass_start).sum(-3) / seconds
-    residual = -tendency - divergence(east.sum(-3), north.sum(-3))
+    area = torch.tensor(grid.area / GRAVITY, device=ps_start.device)
+    mass_start, mass_end = (thickness(ps, levels) * area for ps in (ps_start, ps_end))
+    residual = missing(east, north, mass_start, mass_end, seconds)
+    gained = (residual.sum((-1, -2)).abs() * seconds / mass_start.sum((-1, -2, -3))).max()
+    if not bool(gained < AIR_TOLERANCE) and bool(torch.isfinite(gained)):
+        raise InputError(
+            f"surface pressure at both ends of an interval must hold the same air, got a relative difference of {float(gained):.2g}; "
+            "scale it with conserve_air first"
+        )
     add_east, add_north = barotropic_correction(residual - residual.mean((-1, -2), keepdim=True), grid)
-    share = torch.tensor(
-        levels.thickness(np.full((1, 1), 1e5)) / levels.thickness(np.full((1, 1), 1e5)).sum()
-    )
+    dp = thickness(torch.full((1, 1), 1e5, dtype=torch.float64, device=east.device), levels)
+    share = dp / dp.sum()
     east = east + share * add_east[..., None, :, :]
     north = north + share * add_north[..., None, :, :]
     return MassFluxes(
@@ -137,9 +167,43 @@ def close(
     )
 
 
+def missing(east: Tensor, north: Tensor, mass_start: Tensor, mass_end: Tensor, seconds: float) -> Tensor:
+    """Outflow that the columns' change of air asks for beyond that of the fluxes, (..., lat, lon) kg s-1."""
+    return -(mass_end - mass_start).sum(-3) / seconds - divergence(east.sum(-3), north.sum(-3))
+
+
+def closure(
+    east: Tensor,
+    north: Tensor,
+    ps_start: Tensor,
+    ps_end: Tensor,
+    seconds: float,
+    grid: LatLonGrid,
+    levels: HybridLevels,
+) -> dict[str, float]:
+    """How far fluxes are from closing, before `close`: numbers with their units in the names.
+
+    pressure_hpa_per_day: root mean square of the pressure tendency that the fluxes miss. air_per_month: mean absolute part of a
+    column's air that they would gain or lose wrongly in 30 days. correction_m_s, wind_m_s: root mean square of the barotropic wind
+    added and of the wind (flux over thickness, through western faces).
+    """
+    area = torch.tensor(grid.area)
+    air = close(east, north, ps_start, ps_end, seconds, grid, levels)
+    miss = missing(east, north, air.mass_start, air.mass_end, seconds)
+    mean = lambda x: float((x * area).sum() / (area.sum() * x.numel() / area.numel()))  # noqa: E731
+    length = EARTH_RADIUS * np.deg2rad(np.diff(grid.lat_bounds))[:, None] / GRAVITY
+    speed = lambda flux: flux / torch.tensor(length) / ps_start  # noqa: E731
+    return {
+        "pressure_hpa_per_day": mean((miss * GRAVITY / area) ** 2) ** 0.5 * SECONDS_PER_DAY / 100,
+        "air_per_month": mean((miss / air.mass_start.sum(-3)).abs()) * 30 * SECONDS_PER_DAY,
+        "correction_m_s": mean(speed((air.east - east).sum(-3)) ** 2) ** 0.5,
+        "wind_m_s": mean(speed(east.sum(-3)) ** 2) ** 0.5,
+    }
+
+
 def conserve_air(surface_pressure: Tensor, grid: LatLonGrid) -> Tensor:
     """Surface pressure (time, lat, lon) Pa scaled so that every frame holds as much dry air as the first."""
-    area = torch.as_tensor(grid.area)
+    area = torch.tensor(grid.area, device=surface_pressure.device)
     total = (surface_pressure.double() * area).sum((-1, -2), keepdim=True)
     return surface_pressure.double() * (total[:1] / total)
 

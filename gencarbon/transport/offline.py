@@ -44,7 +44,7 @@ class OfflineRun:
     @cached_property
     def transport(self) -> Transport:
         fine = self.grid if self.factor == 1 else self.grid.refine(self.factor)
-        return Transport(fine, self.levels, self.scheme, limited=False)
+        return Transport(fine, self.levels, self.scheme, limited=False, dtype=self.dtype)
 
     def states(self, initial: np.ndarray, flux: np.ndarray, air: AirMotion) -> Iterator[np.ndarray]:
         """Mole fractions (tracer, level, lat, lon) ppm on `grid`, frame after frame, `initial` first.
@@ -52,28 +52,39 @@ class OfflineRun:
         initial: (tracer, level, lat, lon) ppm; flux: (tracer, time, lat, lon) kg m-2 s-1, each from its frame to the next. Fluxes
         of the last frame belong to a step beyond the run; a refined run uses them to interpolate in time.
         """
-        ps = self._pressure(air.surface_pressure)
+        ps = self.pressure(air)
         q = torch.tensor(np.asarray(initial, np.float64))
         if self.factor > 1:
-            q = refine_mole_fraction(q, self.factor, self._mass(ps[0]))
-        q = q.to(self.dtype)
+            q = refine_mole_fraction(q, self.factor, self.mass(ps[0]))
         yield np.array(initial, np.float64)
         for k in range(len(ps) - 1):
-            if self.factor == 1:
-                motion = self._closed(air.east[k], air.north[k], ps[k], ps[k + 1], air.seconds)
-                q = self.transport.step(q, motion, torch.tensor(flux[:, k]), air.seconds)
-            else:
-                q = self._refined_step(q, k, flux[:, k], air, ps)
-            yield self._on_grid(q, ps[k + 1])
+            q = self.advance(q, torch.tensor(np.asarray(flux[:, k], np.float64)), k, air, ps)
+            yield coarsen_mean(q.numpy(), self.factor, self.mass(ps[k + 1]).numpy())
 
-    def _refined_step(self, q: Tensor, k: int, flux: np.ndarray, air: AirMotion, ps: Tensor) -> Tensor:
-        """Two halves, whose fluxes come from the parabola in time through three steps' means."""
-        added = torch.tensor(flux).repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
+    def advance(self, q: Tensor, flux: Tensor, k: int, air: AirMotion, ps: Tensor) -> Tensor:
+        """The state one frame after frame k, on the cells of the run; differentiable in the state and in the flux.
+
+        q: (tracer, level, lat, lon) ppm; flux: (tracer, lat, lon) kg m-2 s-1 on `grid`; ps: `pressure(air)`. A refined run takes two
+        halves, whose air fluxes come from the parabola in time through three steps' means.
+        """
+        if self.factor == 1:
+            return self.transport.step(q, self._closed(air.east[k], air.north[k], ps[k], ps[k + 1], air.seconds), flux, air.seconds)
+        added = flux.repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
         middle, seconds = (ps[k] + ps[k + 1]) / 2, air.seconds / 2
+        after = min(k + 1, len(air.east) - 1)
         for sign, start, end in ((-1, ps[k], middle), (1, middle, ps[k + 1])):
-            half = (f[k] + sign * (f[k + 1] - f[max(k - 1, 0)]) / 8 for f in (air.east, air.north))
+            half = (f[k] + sign * (f[after] - f[max(k - 1, 0)]) / 8 for f in (air.east, air.north))
             q = self.transport.step(q, self._closed(*half, start, end, seconds), added, seconds)
         return q
+
+    def pressure(self, air: AirMotion) -> Tensor:
+        """Surface pressure on the cells of the run, (time, lat, lon) Pa, of one amount of air."""
+        ps = torch.tensor(np.asarray(air.surface_pressure, np.float64))
+        return conserve_air(ps if self.factor == 1 else refine_mean(ps, self.factor), self.transport.grid)
+
+    def mass(self, ps: Tensor) -> Tensor:
+        """Air on the cells of the run, (level, lat, lon) kg."""
+        return torch.tensor(self.levels.air_mass(ps.numpy(), self.transport.grid))
 
     def _closed(
         self, east: np.ndarray, north: np.ndarray, start: Tensor, end: Tensor, seconds: float
@@ -82,13 +93,3 @@ class OfflineRun:
         if self.factor > 1:
             faces = refine_fluxes(*faces, self.factor)
         return self.transport.close(*faces, start, end, seconds)
-
-    def _pressure(self, surface_pressure: np.ndarray) -> Tensor:
-        ps = torch.tensor(np.asarray(surface_pressure, np.float64))
-        return conserve_air(ps if self.factor == 1 else refine_mean(ps, self.factor), self.transport.grid)
-
-    def _mass(self, ps: Tensor) -> Tensor:
-        return torch.tensor(self.levels.air_mass(ps.numpy(), self.transport.grid))
-
-    def _on_grid(self, q: Tensor, ps: Tensor) -> np.ndarray:
-        return coarsen_mean(q.double().numpy(), self.factor, self._mass(ps).numpy())

@@ -50,7 +50,7 @@ def _around(x: Tensor, before: int, after: int) -> Tensor:
     return torch.cat([x[..., x.shape[-1] - before :], x, x[..., :after]], -1)
 
 
-def _over_poles(x: Tensor, halo: int, sign: float) -> Tensor:
+def over_poles(x: Tensor, halo: int, sign: float) -> Tensor:
     """Halo of rows beyond each pole: the opposite meridian, `sign` -1 for eastward components."""
     half = x.shape[-1] // 2
     south, north = x[..., :halo, :].flip(-2), x[..., -halo:, :].flip(-2)
@@ -60,7 +60,7 @@ def _over_poles(x: Tensor, halo: int, sign: float) -> Tensor:
 def refine_mean(field: Tensor, factor: int) -> Tensor:
     """Cell means (..., lat, lon) on `factor` times finer cells. Block means by number, not by area, are kept."""
     halo = min(HALO, *field.shape[-2:])
-    rows = _apply(_over_poles(field, halo, 1.0).mT, _parts(factor, halo)).mT
+    rows = _apply(over_poles(field, halo, 1.0).mT, _parts(factor, halo)).mT
     return _apply(_around(rows, halo, halo), _parts(factor, halo))
 
 
@@ -80,7 +80,7 @@ def refine_fluxes(east: Tensor, north: Tensor, factor: int) -> tuple[Tensor, Ten
     """
     halo = min(HALO, *east.shape[-2:])
     share, between = _parts(factor, halo) / factor, _between(factor, halo)
-    across = _apply(_over_poles(east, halo, -1.0).mT, share).mT
+    across = _apply(over_poles(east, halo, -1.0).mT, share).mT
     fine_east = _apply(_around(across, halo - 1, halo), between)
     lines = _apply(_around(north, halo, halo), share)
     pole = torch.zeros_like(lines[..., :1, :])  # the last row of lines: the north pole

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -11,18 +11,20 @@ from torch import Tensor
 from gencarbon.constants import kgkg_to_ppm
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
-from gencarbon.transport.advection import SCHEMES, advect_east, advect_north, advect_up
-from gencarbon.transport.continuity import MassFluxes, close, divergence
-from gencarbon.transport.mixing import Diffusivity, mix
-
-MAX_OUTFLOW = 0.9  # largest share of a cell's air that a substep may take out in one direction
+from gencarbon.transport.advection import Stencils, advect_east, advect_north, advect_up
+from gencarbon.transport.checks import check_air, check_tracer, count_substeps, far_rows
+from gencarbon.transport.continuity import MassFluxes, close
+from gencarbon.transport.mixing import ColumnMixing, Convection, Diffusivity, mix
+from gencarbon.transport.reconstruction import SCHEMES, vertical_stencils
 
 
 @dataclass(frozen=True)
 class Transport:
-    """A scheme on a grid. Dimensionally split with the air mass carried along, alternating order (Strang in pairs).
+    """A scheme on a grid. Dimensionally split with the air mass carried along, in pairs of opposite order (Strang 1968).
 
     scheme: "ppm", "van_leer" or "upwind". limited: monotone (and so positive); unlimited is linear in the tracer.
+    dtype: arithmetic of the substeps. With float32 they carry deviations from each tracer's mean, and mass is settled in float64.
+    compiled: fuse the substep with torch.compile (needs a C++ compiler; the first step takes some seconds).
     """
 
     grid: LatLonGrid
@@ -30,47 +32,83 @@ class Transport:
     scheme: str = "ppm"
     limited: bool = True
     diffusivity: Diffusivity = field(default_factory=Diffusivity)
+    convection: Convection | None = None
+    dtype: torch.dtype = torch.float64
+    compiled: bool = False
 
     def __post_init__(self):
         if self.scheme not in SCHEMES:
             raise ValueError(f"scheme must be one of {SCHEMES}, got {self.scheme!r}")
+        if self.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype must be torch.float32 or torch.float64, got {self.dtype}")
 
-    def substeps(self, air: MassFluxes, seconds: float) -> int:
-        """How many equal substeps keep every direction from emptying a cell."""
-        mass = torch.minimum(air.mass_start, air.mass_end)
-        flow = torch.stack(
-            [
-                (torch.roll(air.east, -1, -1) - air.east).abs().div(mass).max(),
-                _outflow(air.north, -2).div(mass).max(),
-                _outflow(air.up, -3).div(mass).max(),
-                divergence(air.east, air.north).abs().div(mass).max(),
-            ]
-        )
-        if not torch.isfinite(flow).all():
-            raise InputError(
-                "air mass fluxes must be finite, got NaN or infinity; check the winds and the surface pressure"
-            )
-        return max(1, math.ceil(float(flow.max()) * seconds / MAX_OUTFLOW))
+    @property
+    def cells(self) -> tuple[int, int, int]:
+        """(levels, latitudes, longitudes)."""
+        return (self.levels.count, *self.grid.shape)
 
-    def step(self, q: Tensor, air: MassFluxes, surface_flux: Tensor, seconds: float) -> Tensor:
-        """Mole fractions at the end of an interval.
+    def step(
+        self,
+        q: Tensor,
+        air: MassFluxes,
+        surface_flux: Tensor,
+        seconds: float,
+        substep: float | None = None,
+        mixing: ColumnMixing | None = None,
+    ) -> Tensor:
+        """Mole fractions at the end of an interval, float64. Any number of tracers, members and batches in one call.
 
-        q: (tracer, level, lat, lon) ppm; surface_flux: (tracer, lat, lon) kg m-2 s-1, upward positive; seconds: its length.
+        q: (..., tracer, level, lat, lon) ppm; air: (..., level, lat, lon), shared by the tracers; surface_flux: (..., tracer, lat,
+        lon) kg m-2 s-1, upward positive; seconds: length of the interval; substep: s, an even part of it, by default as long as the
+        air allows; mixing: strengths of this interval, by default those of the parameterisations. Raises InputError.
         """
-        n = self.substeps(air, seconds)
-        dt = seconds / n
-        moved = {"east": air.east * dt, "north": air.north * dt, "up": air.up * dt}
-        moved = {name: flux.to(q.dtype) for name, flux in moved.items()}
-        mass = air.mass_start.to(q.dtype)
-        added = kgkg_to_ppm(surface_flux * torch.as_tensor(self.grid.area) * dt).to(q.dtype)
-        exchange = self.diffusivity.exchange(self.levels, self.grid)
-        for k in range(n):
-            q = torch.cat([(q[..., :1, :, :] + (added / mass[0])[..., None, :, :]), q[..., 1:, :, :]], dim=-3)
-            for direction in ("east", "north", "up") if k % 2 == 0 else ("up", "north", "east"):
-                q, mass = _ADVECT[direction](q, mass, moved[direction], self.scheme, self.limited)
-            q = mix(q, mass, exchange, dt)
+        check_air(air)
+        check_tracer(q, surface_flux, air, self.cells)
+        n = count_substeps(air, seconds, substep)
+        return self.advance(q, air, surface_flux, seconds, n, far_rows(air, seconds / n), mixing)
+
+    def advance(
+        self,
+        q: Tensor,
+        air: MassFluxes,
+        surface_flux: Tensor,
+        seconds: float,
+        substeps: int,
+        far: int,
+        mixing: ColumnMixing | None = None,
+    ) -> Tensor:
+        """`step` without its checks, which look at values: in `substeps`, with zonal reach beyond a cell in `far` rows by the poles."""
+        dt, q = seconds / substeps, q.double()
+        added = kgkg_to_ppm(surface_flux.double() * torch.as_tensor(self.grid.area, device=q.device))  # ppm kg s-1
+        start, end = (m.unsqueeze(-4) for m in (air.mass_start, air.mass_end))
+        mean = 0.0 if self.dtype == q.dtype else _mean(q, start)
+        work = lambda x: x.to(self.dtype)  # noqa: E731
+        moved = [work(flux.unsqueeze(-4) * dt) for flux in (air.east, air.north, air.up)]
+        stencils = tuple(
+            tuple(work(w) if isinstance(w, Tensor) else w for w in edge)
+            for edge in vertical_stencils(self.scheme, (start + end) / 2)
+        )
+        column = mixing or self._mixing
+        operator = work(column.operator(torch.minimum(air.mass_start, air.mass_end), dt)) if column else None
+        take = _compiled_substep() if self.compiled else _substep
+        state, mass, gain = work(q - mean), work(start), work(added * dt)
+        for k in range(substeps):
+            state, mass = take(
+                state, mass, *moved, gain, operator, stencils, self.scheme, self.limited, far, k % 2 == 1
+            )
         # The air has arrived at mass_end to round-off: q times mass_end is the tracer's mass, and uniform stays uniform.
-        return q
+        if self.dtype == q.dtype:
+            return state
+        moved_q = mean + state.double()
+        owed = _mean(q, start) * _total(start) + added.sum((-1, -2))[..., None, None, None] * seconds
+        return moved_q + owed / _total(end) - _mean(moved_q, end)
+
+    @cached_property
+    def _mixing(self) -> ColumnMixing | None:
+        if self.levels.count == 1:
+            return None
+        plume = () if self.convection is None else self.convection.plume(self.levels, self.grid)
+        return ColumnMixing(self.diffusivity.exchange(self.levels, self.grid), *plume)
 
     def close(
         self, east: Tensor, north: Tensor, ps_start: Tensor, ps_end: Tensor, seconds: float
@@ -79,10 +117,45 @@ class Transport:
         return close(east, north, ps_start, ps_end, seconds, self.grid, self.levels)
 
 
-_ADVECT = {"east": advect_east, "north": advect_north, "up": advect_up}
+def _substep(
+    q: Tensor,
+    mass: Tensor,
+    east: Tensor,
+    north: Tensor,
+    up: Tensor,
+    added: Tensor,
+    operator: Tensor | None,
+    stencils: Stencils,
+    scheme: str,
+    limited: bool,
+    far: int,
+    backwards: bool,
+) -> tuple[Tensor, Tensor]:
+    """Surface flux, three directions, mixing; backwards: the directions in the opposite order."""
+    bottom = q[..., :1, :, :] + added[..., None, :, :] / mass[..., :1, :, :]
+    q = torch.cat([bottom, q[..., 1:, :, :]], dim=-3)
+    directions = [
+        lambda q, m: advect_east(q, m, east, scheme, limited, far),
+        lambda q, m: advect_north(q, m, north, scheme, limited),
+        lambda q, m: advect_up(q, m, up, scheme, limited, stencils),
+    ]
+    for advect in directions[::-1] if backwards else directions:
+        q, mass = advect(q, mass)
+    return (q if operator is None else mix(q, mass, operator)), mass
 
 
-def _outflow(flux: Tensor, dim: int) -> Tensor:
-    """Air leaving each cell through its two faces along `dim`, kg s-1."""
-    far = torch.cat([flux.narrow(dim, 1, flux.shape[dim] - 1), torch.zeros_like(flux.narrow(dim, 0, 1))], dim)
-    return far.clamp(min=0) + (-flux).clamp(min=0)
+@cache
+def _compiled_substep():
+    try:
+        return torch.compile(_substep, dynamic=False)
+    except Exception as error:
+        raise InputError(f"torch.compile is not available here ({error}); use Transport(compiled=False)") from error
+
+
+def _total(mass: Tensor) -> Tensor:
+    return mass.sum((-1, -2, -3), keepdim=True)
+
+
+def _mean(q: Tensor, mass: Tensor) -> Tensor:
+    """Air-mass-weighted means (..., tracer, 1, 1, 1)."""
+    return (q * mass).sum((-1, -2, -3), keepdim=True) / _total(mass)
