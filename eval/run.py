@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        return run(options.name, load_benchmark(options.name), options.quick, RESULTS, Console())
+        return run(options.name, load_benchmark(options.name), options.quick, RESULTS, Console(width=None if sys.stdout.isatty() else 140))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -50,7 +50,7 @@ def run(name: str, benchmark: Benchmark, quick: bool, results: Path, console: Co
     started = time.monotonic()
     result: Result = getattr(importlib.import_module(module), function)(benchmark, quick)
     seconds = time.monotonic() - started
-    verdicts = judge(benchmark.limits, result.figures)
+    verdicts = judge(benchmark.limits, result.figures, partial=quick)
     console.print(result.table)
     console.print(verdict_table(verdicts))
     if not quick:

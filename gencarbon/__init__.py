@@ -3,6 +3,7 @@
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
 from gencarbon.evaluation import evaluate
+from gencarbon.footprints import footprint
 from gencarbon.model import ResidualDenoiser
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
@@ -15,4 +16,5 @@ __all__ = [
     "Normalizer",
     "ResidualDenoiser",
     "evaluate",
+    "footprint",
 ]

@@ -217,6 +217,34 @@ def evaluate(
     _say(f"report: {report.resolve()}")
 
 
+@app.command("footprint")
+def footprint_command(
+    winds: Annotated[Path, typer.Argument(help="as for `sample`; the receptor sees the last frame")],
+    lat: Annotated[float, typer.Option(help="of the receptor, degrees north")],
+    lon: Annotated[float, typer.Option(help="of the receptor, degrees east")],
+    out: Annotated[Path, typer.Option(help="a new netCDF file")],
+    level: Annotated[int, typer.Option(min=1, help="of a station; 1 touches the surface")] = 1,
+    whole_column: Annotated[bool, typer.Option("--column", help="the column mean instead of a level")] = False,
+) -> None:
+    """What a station or a column feels of every surface flux before it: ppm per (umol m-2 s-1), by the adjoint of the transport."""
+    from gencarbon.data.checks import refuse_existing
+    from gencarbon.data.store import open_dataset
+    from gencarbon.footprints import footprint
+
+    refuse_existing(out)
+    with _bar("footprint") as progress:
+        task = progress.add_task("backwards in time", total=None)
+        made = footprint(
+            open_dataset(winds),
+            lat,
+            lon,
+            None if whole_column else level,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    made.to_netcdf(out, engine="h5netcdf")
+    _say(f"footprint: {out}; 1 umol m-2 s-1 everywhere, all the time: {float(made.footprint.sum()):.3g} ppm")
+
+
 @app.command()
 def demo(
     out: Annotated[

@@ -116,7 +116,7 @@ def _air_moved(flow: Flow, grid: LatLonGrid, mass: np.ndarray, time: float, leng
 
     A face has the density interpolated from two cells on each side; a density of 1 stays 1 where the flow does not diverge.
     """
-    area = grid.area / EARTH_RADIUS**2
+    area = unit_air(grid)
     parts = math.ceil(max(float(np.abs(f / area).max()) for f in flow(grid, time)) * length)  # Courant numbers to 1: stable
     dt = length / parts
 
@@ -139,6 +139,11 @@ def _air_moved(flow: Flow, grid: LatLonGrid, mass: np.ndarray, time: float, leng
     return total[0], total[1]
 
 
+def unit_air(grid: LatLonGrid) -> np.ndarray:
+    """Air of density 1, (lat, lon): the areas of cells on the unit sphere."""
+    return grid.area / EARTH_RADIUS**2
+
+
 def carry(
     start: np.ndarray,
     flow: Flow,
@@ -152,7 +157,7 @@ def carry(
     schemes: name and whether limited. Each pair of steps has one set of mass fluxes, their mean over the pair.
     """
     models = [Transport(grid, HybridLevels.sigma(1), *scheme) for scheme in schemes]
-    mass, layer = grid.area / EARTH_RADIUS**2, lambda a: torch.tensor(a)[None]
+    mass, layer = unit_air(grid), lambda a: torch.tensor(a)[None]
     states = [torch.tensor(start)[:, None] for _ in models]
     still, pair = torch.zeros(len(start), *grid.shape, dtype=torch.float64), 2 * PERIOD / steps
     for k in range(math.ceil(until / pair - 1e-9)):

@@ -51,6 +51,7 @@ def check_tracer(q: Tensor, surface_flux: Tensor, air: MassFluxes, cells: tuple[
         raise InputError("surface fluxes must be finite, got NaN or infinity; fill or mask them first")
 
 
+@torch.no_grad()
 def outflow_rate(air: MassFluxes) -> float:
     """The largest share of a cell's air that leaves per second: 1 / s. A substep may be at most MAX_SHARE over this.
 
@@ -94,6 +95,7 @@ def count_substeps(air: MassFluxes, seconds: float, substep: float | None) -> in
     return count
 
 
+@torch.no_grad()
 def far_rows(air: MassFluxes, substep: float) -> int:
     """Rows next to each pole in which air may come zonally from beyond the next cell; half of all rows: anywhere."""
     mass = torch.minimum(air.mass_start, air.mass_end)
