@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from gencarbon.constants import EARTH_RADIUS
 from gencarbon.grid import LatLonGrid
-from gencarbon.transport import cases
-from gencarbon.transport.cases import carry, cell_means, deformation, norms, solid_rotation
+from gencarbon.transport import cases, correlated, dcmip
+from gencarbon.transport.cases import carry, cell_means, deformation, norms, solid_rotation, squeeze, unit_air
+from gencarbon.transport.continuity import divergence, vertical_flux
 
 # l2 after one period of Nair-Lauritzen case 4 (non-divergent), 32 x 64 cells, 128 steps, of a Lin-Rood scheme with the same
 # reconstructions: Gaussian hills, cosine bells
@@ -56,3 +58,80 @@ def test_initial_fields_have_their_published_size():
     slot = (2 * 0.5 / 6) * (0.5 + 5 / 12 * 0.5) / (4 * np.pi)  # a flat slot, to a few percent
     assert (cylinders * area).sum() == pytest.approx(0.1 + 0.9 * 2 * (disc - slot), rel=0.02)
     assert 0 < (bell * area).sum() < (1 - np.cos(1 / 3)) / 2
+
+
+def test_the_divergent_flow_gathers_air_and_gives_it_back():
+    grid = LatLonGrid.equiangular(32, 64)
+    start = np.stack([cell_means(cases.gaussian_hills, grid), np.ones(grid.shape)])
+    schemes = [("upwind", False), ("ppm", False)]
+    middle, gathered = carry(start, squeeze, grid, 128, schemes, until=cases.PERIOD / 2)
+    made, air = carry(start, squeeze, grid, 128, schemes)
+    density = gathered / unit_air(grid)
+    assert density.max() > 3 and density.min() < 0.4  # it does diverge, and stays positive
+    assert np.abs(air / unit_air(grid) - 1).max() < 0.03
+    for fields, mass in ((middle, gathered), (made, air)):
+        assert np.abs(fields[:, 1] - 1).max() < 1e-13
+        assert np.abs((fields * mass).sum((-1, -2)) / (start * unit_air(grid)).sum((-1, -2)) - 1).max() < 1e-13
+    upwind, ppm = (norms(f[0], start[0], grid.area)["l2"] for f in made)
+    assert ppm < 0.12 < 0.5 < upwind
+
+
+def test_mixing_diagnostics_on_points_whose_place_is_known():
+    """On the curve; on the chord's middle; above the curve; beyond the range."""
+    chi = np.array([[0.5, 0.55, 0.5, 1.1]])
+    xi = np.array([[correlated.partner(0.5), (correlated.partner(0.1) + correlated.partner(1.0)) / 2, 0.85, 0.1]])
+    area = np.ones_like(chi)
+    far = correlated.distance(chi, xi)
+    curve = np.linspace(0.1, 1, 200001)
+    scale = 0.9, correlated.partner(0.1) - correlated.partner(1.0)
+    for k in range(4):
+        brute = np.hypot((chi[0, k] - curve) / scale[0], (xi[0, k] - correlated.partner(curve)) / scale[1]).min()
+        assert far[0, k] == pytest.approx(brute, abs=3e-6)
+    found = correlated.diagnostics(chi, xi, area)
+    assert found == {"real": pytest.approx(far[0, 1] / 4), "unmixing": pytest.approx(far[0, 2] / 4), "overshooting": pytest.approx(far[0, 3] / 4)}
+    assert far[0, 0] < 1e-12
+
+
+def test_schemes_mix_correlated_tracers_as_they_must():
+    """Upwind, linear and monotone, mixes as nature could and no other way; no limited scheme leaves the range; PPM without does."""
+    grid = LatLonGrid.equiangular(32, 64)
+    bells = cell_means(cases.cosine_bells, grid)
+    start = np.stack([bells, correlated.partner(bells)])
+    schemes = [("upwind", False), ("ppm", True), ("ppm", False)]
+    made, _ = carry(start, deformation, grid, 128, schemes, until=cases.PERIOD / 2)
+    upwind, limited, linear = (correlated.diagnostics(*q, grid.area) for q in made)
+    assert upwind["unmixing"] < 1e-12 and upwind["overshooting"] == 0 == limited["overshooting"]
+    assert limited["unmixing"] > 1e-6 and linear["overshooting"] > 1e-5 and linear["real"] < upwind["real"]
+
+
+@pytest.mark.parametrize("flow", [dcmip.deformation, dcmip.hadley])
+def test_flows_in_three_dimensions_close(flow):
+    grid, levels = LatLonGrid.equiangular(16, 32), dcmip.layers(12)
+    east, north, up = (torch.tensor(f) for f in flow(grid, levels, 3e4))
+    mass = torch.tensor(levels.air_mass(np.full(grid.shape, dcmip.SURFACE), grid))
+    assert (vertical_flux(mass, mass, east, north, 1.0) - up).abs().max() < 1e-12 * up.abs().max()
+    assert (divergence(east, north)[-1] - up[-1]).abs().max() < 1e-12 * up.abs().max()  # a lid
+    fastest = (up / torch.tensor(grid.area)).abs().max() / dcmip.SURFACE * dcmip.GAS_CONSTANT * 300
+    assert 0.02 < fastest < 0.4  # m s-1, at the surface's density
+
+
+def test_linear_relations_survive_three_dimensions_only_without_a_limiter():
+    grid, levels = LatLonGrid.equiangular(16, 32), dcmip.layers(8)
+    start = dcmip.cell_means(dcmip.four_tracers, grid, levels)
+    assert np.abs(0.3 * start[:3].sum(0) + start[3] - 1).max() < 1e-14
+    miss = {}
+    for limited in (False, True):
+        made, air = dcmip.carry(start, dcmip.deformation, grid, levels, dcmip.DEFORMATION_PERIOD, 48, "ppm", limited)
+        miss[limited] = np.abs(0.3 * made[:3].sum(0) + made[3] - 1).max()
+        assert np.abs((made * air).sum((1, 2, 3)) / (start * air).sum((1, 2, 3)) - 1).max() < 1e-13
+    assert miss[False] < 1e-12 and miss[True] > 1e-5
+
+
+def test_the_hadley_layer_comes_back_nearer_with_finer_cells():
+    miss = []
+    for n in (16, 32):
+        grid, levels = LatLonGrid.equiangular(n, 8), dcmip.layers(n)
+        start = dcmip.cell_means(dcmip.cosine_layer, grid, levels)
+        made, air = dcmip.carry(start, dcmip.hadley, grid, levels, dcmip.HADLEY_PERIOD, n)
+        miss.append(norms(made, start, air)["l2"])
+    assert miss[1] < 0.6 * miss[0] < 0.6, miss

@@ -12,7 +12,7 @@ from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.continuity import close, conserve_air, face_fluxes
 from gencarbon.transport.footprint import column, footprint, station, trajectory
-from gencarbon.transport.mixing import Convection, Diffusivity
+from gencarbon.transport.mixing import Convection
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.transport.solver import Transport
 
@@ -134,7 +134,7 @@ def test_still_air_keeps_a_footprint_at_home():
     ps = np.full((5, 8, 16), 1e5)
     calm = np.zeros((5, 3, 8, 16))
     run = OfflineRun(GRID, LEVELS)
-    object.__setattr__(run, "transport", replace(run.transport, diffusivity=Diffusivity(0.0, 0.0)))
+    object.__setattr__(run, "transport", replace(run.transport, diffusivity=None))
     made = footprint(run, AirMotion(ps, calm, calm, SECONDS), station(GRID, LEVELS, 10, 10)[None])
     air = LEVELS.air_mass(ps[0], GRID)[0, 4, 0]
     expected = 1e-6 * GRID.area[4, 0] * SECONDS / air * 28.9647e-3 * 1e6  # mol of CO2 per mol of air, in ppm

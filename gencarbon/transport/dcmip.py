@@ -14,7 +14,6 @@ import torch
 from gencarbon.constants import EARTH_RADIUS, GRAVITY, SECONDS_PER_DAY
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.continuity import MassFluxes
-from gencarbon.transport.mixing import Diffusivity
 from gencarbon.transport.solver import Transport
 
 SURFACE = 1e5  # Pa
@@ -26,7 +25,6 @@ DEFORMATION_PERIOD = 12 * SECONDS_PER_DAY  # s
 HADLEY_PERIOD = SECONDS_PER_DAY  # s
 Faces = tuple[np.ndarray, np.ndarray, np.ndarray]  # kg s-1 through western, southern and lower faces, (level, lat, lon)
 Flow = Callable[[LatLonGrid, HybridLevels, float], Faces]
-STILL = Diffusivity(0.0, 0.0)
 QUADRATURE = 6  # points per cell and direction for cell means
 
 
@@ -125,7 +123,7 @@ def carry(
     limited: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tracers (tracer, level, lat, lon) after a period in equal intervals of steady fluxes (their middles'), and the air mass, kg."""
-    model = Transport(grid, levels, scheme, limited, diffusivity=STILL)
+    model = Transport(grid, levels, scheme, limited, diffusivity=None)
     mass = torch.tensor(levels.air_mass(np.full(grid.shape, SURFACE), grid))
     q, still, seconds = torch.tensor(start), torch.zeros(len(start), *grid.shape), period / intervals
     for k in range(intervals):

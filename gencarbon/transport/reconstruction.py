@@ -74,29 +74,20 @@ def cell_edges(
     left, right = (sum(w * a for w, a in zip(s, around) if isinstance(w, Tensor) or w != 0) for s in stencils)
     if not limited or scheme == "upwind":
         return left, right
-    before, here, after = around[1:4]
-    if scheme == "van_leer":
-        left, right = _monotone_line(left, right, before, here, after)
-    left, right = _between(left, before, here), _between(right, here, after)
-    return _monotone_parabola(here, left, right)
+    return _monotone(*around[1:4], left, right, parabola=scheme == "ppm")
 
 
-def _monotone_line(left: Tensor, right: Tensor, before: Tensor, here: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-    """Van Leer's (1977) monotonised slope: at most twice the smaller of the steps to the neighbours, none at an extremum."""
-    slope, back, ahead = right - left, here - before, after - here
-    bound = torch.minimum(slope.abs(), 2 * torch.minimum(back.abs(), ahead.abs()))
-    slope = torch.where(back * ahead > 0, torch.sign(slope) * bound, 0.0)
-    return here - slope / 2, here + slope / 2
+def _monotone(before: Tensor, here: Tensor, after: Tensor, left: Tensor, right: Tensor, parabola: bool) -> tuple[Tensor, Tensor]:
+    """Edges that make no new extremum: none at an extremum, else between the cell's mean and its neighbours'.
 
-
-def _between(value: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return torch.maximum(torch.minimum(value, torch.maximum(a, b)), torch.minimum(a, b))
-
-
-def _monotone_parabola(q: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Colella and Woodward (1984), eq. 1.10: no new extremum inside a cell."""
-    jump, curvature = right - left, 6 * q - 3 * (left + right)
-    extremum = (right - q) * (q - left) <= 0
-    left_new = torch.where(jump * curvature > jump * jump, 3 * q - 2 * right, left)
-    right_new = torch.where(jump * curvature < -jump * jump, 3 * q - 2 * left, right)
-    return torch.where(extremum, q, left_new), torch.where(extremum, q, right_new)
+    A parabola must also not turn inside the cell: neither edge more than twice as far from the mean as the other (the same as
+    Colella and Woodward 1984, 1.10). A line has both equally far (van Leer 1977, monotonised).
+    """
+    back, ahead = here - before, after - here
+    rising = torch.where(back * ahead > 0, torch.sign(ahead), 0.0)
+    if not parabola:
+        slope = torch.minimum(((right - left) * rising).clamp(min=0), 2 * torch.minimum(back.abs(), ahead.abs()))
+        return here - rising * slope / 2, here + rising * slope / 2
+    low = torch.minimum(((here - left) * rising).clamp(min=0), back.abs())
+    high = torch.minimum(((right - here) * rising).clamp(min=0), ahead.abs())
+    return here - rising * torch.minimum(low, 2 * high), here + rising * torch.minimum(high, 2 * low)

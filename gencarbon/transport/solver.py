@@ -23,6 +23,7 @@ class Transport:
     """A scheme on a grid. Dimensionally split with the air mass carried along, in pairs of opposite order (Strang 1968).
 
     scheme: "ppm", "van_leer" or "upwind". limited: monotone (and so positive); unlimited is linear in the tracer.
+    diffusivity, convection: parameterised mixing in columns, None for none.
     dtype: arithmetic of the substeps. With float32 they carry deviations from each tracer's mean, and mass is settled in float64.
     compiled: fuse the substep with torch.compile (needs a C++ compiler; the first step takes some seconds).
     """
@@ -31,7 +32,7 @@ class Transport:
     levels: HybridLevels
     scheme: str = "ppm"
     limited: bool = True
-    diffusivity: Diffusivity = field(default_factory=Diffusivity)
+    diffusivity: Diffusivity | None = field(default_factory=Diffusivity)
     convection: Convection | None = None
     dtype: torch.dtype = torch.float64
     compiled: bool = False
@@ -105,10 +106,12 @@ class Transport:
 
     @cached_property
     def _mixing(self) -> ColumnMixing | None:
-        if self.levels.count == 1:
+        inner = (self.levels.count - 1, *self.grid.shape)
+        if inner[0] == 0 or (self.diffusivity is None and self.convection is None):
             return None
+        eddies = torch.zeros(inner) if self.diffusivity is None else self.diffusivity.exchange(self.levels, self.grid)
         plume = () if self.convection is None else self.convection.plume(self.levels, self.grid)
-        return ColumnMixing(self.diffusivity.exchange(self.levels, self.grid), *plume)
+        return ColumnMixing(eddies, *plume)
 
     def close(
         self, east: Tensor, north: Tensor, ps_start: Tensor, ps_end: Tensor, seconds: float

@@ -1,0 +1,111 @@
+"""How fast the transport runs, each number of cores in a process of its own.
+
+The fewest bytes a substep can move: every tracer read and written once, the air's mass at both ends and its three fluxes read once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from eval.benchmark import Benchmark, Figure, Result
+from gencarbon.constants import SECONDS_PER_DAY
+from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.transport.checks import count_substeps
+from gencarbon.transport.continuity import MassFluxes, close, conserve_air, face_fluxes
+from gencarbon.transport.solver import Transport
+
+MODES = {  # limited, compiled
+    "linear": (False, False),
+    "linear_compiled": (False, True),
+    "limited": (True, False),
+    "limited_compiled": (True, True),
+}
+LEVELS = 10
+
+
+def run(benchmark: Benchmark, quick: bool) -> Result:
+    """Quick: without torch.compile, which takes most of the time."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    modes = [name for name, (_, compiled) in MODES.items() if not compiled or (compiler and not quick)]
+    figures: dict[str, Figure] = {}
+    for threads in benchmark.data["threads"]:
+        Console(stderr=True).print(f"{threads} core(s): {', '.join(modes)}")
+        call = [sys.executable, "-m", "eval.suites.transport_speed", json.dumps([threads, modes, benchmark.data])]
+        measured = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        figures |= {name: Figure(value, units) for name, (value, units) in measured.items()}
+    return Result(figures, _table(figures, benchmark), {"compiler": bool(compiler), "layers": LEVELS})
+
+
+def storm(grid: LatLonGrid, levels: HybridLevels, seconds: float) -> MassFluxes:
+    """Strong winds across both poles, closed."""
+    lat, lon = (torch.deg2rad(torch.tensor(x)) for x in (grid.lat[:, None], grid.lon))
+    shear = torch.linspace(0.3, 1.5, levels.count, dtype=torch.float64)[:, None, None]
+    wave = torch.cos(lat) ** 2 * torch.sin(5 * lon)
+    u = shear * (30 * torch.cos(lat) + 20 * torch.sin(lat) * torch.cos(lon) + 10 * wave)
+    v = shear * (-20 * torch.sin(lon) + 15 * torch.cos(lat) ** 2 * torch.cos(6 * lon))
+    ps = conserve_air(torch.stack([1e5 + 1000 * torch.sin(lon + d) * torch.cos(lat) for d in (0.0, 0.05)]), grid)
+    return close(*face_fluxes(u, v, ps[0], grid, levels), ps[0], ps[1], seconds, grid, levels)
+
+
+def measure(threads: int, modes: list[str], data: dict[str, Any]) -> dict[str, tuple[float, str]]:
+    """Figures of one number of cores: name -> (value, units)."""
+    torch.set_num_threads(threads)
+    found, levels = {}, HybridLevels.sigma(LEVELS)
+    for grid_name, (rows, seconds) in data["grids"].items():
+        grid = LatLonGrid.equiangular(rows, 2 * rows)
+        air = storm(grid, levels, seconds)
+        substeps, cells = count_substeps(air, seconds, None), LEVELS * rows * 2 * rows
+        for mode in modes:
+            limited, compiled = MODES[mode]
+            model, took = Transport(grid, levels, "ppm", limited, compiled=compiled), {}
+            for tracers in data["tracers"]:
+                q, still = torch.rand(tracers, LEVELS, *grid.shape, dtype=torch.float64), torch.zeros(tracers, *grid.shape)
+                with torch.no_grad():
+                    took[tracers] = _best(lambda: model.step(q, air, still, seconds), data["repeats"])  # noqa: B023
+                    values = torch.rand((2 * tracers + 5) * cells // 2, dtype=torch.float64)  # a copy reads and writes each
+                    copying = substeps * _best(lambda: values.clone(), data["repeats"])  # noqa: B023
+                case = f"{mode}/{grid_name}/{threads}_cores"
+                found[f"days_per_second/{case}/{tracers}_tracers"] = (seconds / SECONDS_PER_DAY / took[tracers], "day s-1")
+                found[f"least_bytes_per_substep/{case}/{tracers}_tracers"] = (8.0 * (2 * tracers + 5) * cells, "byte")
+                found[f"time_over_copying/{case}/{tracers}_tracers"] = (took[tracers] / copying, "1")
+            few, many = data["tracers"]
+            found[f"cost_per_tracer_8_over_1/{case}"] = (took[many] / many / (took[few] / few), "1")
+    return found
+
+
+def _best(work: Any, repeats: int) -> float:
+    """The shortest of some calls after a first one, s."""
+    work()
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return float(np.min(times))
+
+
+def _table(figures: dict[str, Figure], benchmark: Benchmark) -> Table:
+    few, many = benchmark.data["tracers"]
+    table = Table("scheme", "grid", "cores", f"days/s, {few} tracer", f"days/s, {many}", "cost per tracer", f"over copying, {few}", f"{many}",
+                  title=benchmark.title)  # fmt: skip
+    for name, ratio in figures.items():
+        if name.startswith("cost_per_tracer"):
+            case = name.split("/", 1)[1]
+            value = lambda kind, tracers: f"{figures[f'{kind}/{case}/{tracers}_tracers'].value:.3g}"  # noqa: E731, B023
+            speed, copy = ([value(kind, t) for t in (few, many)] for kind in ("days_per_second", "time_over_copying"))
+            table.add_row(*case.replace("_cores", "").split("/"), *speed, f"{ratio.value:.2f}", *copy)
+    return table
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(*json.loads(sys.argv[1]))))
