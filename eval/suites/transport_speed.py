@@ -1,10 +1,11 @@
-"""How fast the transport runs, each number of cores in a process of its own.
+"""How fast the transport runs, each case in a process of its own.
 
 The fewest bytes a substep can move: every tracer read and written once, the air's mass at both ends and its three fluxes read once.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -38,9 +39,9 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     compiler = shutil.which("g++") or shutil.which("clang++")
     modes = [name for name, (_, compiled) in MODES.items() if not compiled or (compiler and not quick)]
     figures: dict[str, Figure] = {}
-    for threads in benchmark.data["threads"]:
-        Console(stderr=True).print(f"{threads} core(s): {', '.join(modes)}")
-        call = [sys.executable, "-m", "eval.suites.transport_speed", json.dumps([threads, modes, benchmark.data])]
+    for case in itertools.product(benchmark.data["threads"], modes, benchmark.data["grids"]):
+        Console(stderr=True).print("{} core(s), {}, {}".format(*case))
+        call = [sys.executable, "-m", "eval.suites.transport_speed", json.dumps([*case, benchmark.data])]
         measured = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
         figures |= {name: Figure(value, units) for name, (value, units) in measured.items()}
     return Result(figures, _table(figures, benchmark), {"compiler": bool(compiler), "layers": LEVELS})
@@ -57,29 +58,25 @@ def storm(grid: LatLonGrid, levels: HybridLevels, seconds: float) -> MassFluxes:
     return close(*face_fluxes(u, v, ps[0], grid, levels), ps[0], ps[1], seconds, grid, levels)
 
 
-def measure(threads: int, modes: list[str], data: dict[str, Any]) -> dict[str, tuple[float, str]]:
-    """Figures of one number of cores: name -> (value, units)."""
+def measure(threads: int, mode: str, grid_name: str, data: dict[str, Any]) -> dict[str, tuple[float, str]]:
+    """Figures of one case: name -> (value, units)."""
     torch.set_num_threads(threads)
-    found, levels = {}, HybridLevels.sigma(LEVELS)
-    for grid_name, (rows, seconds) in data["grids"].items():
-        grid = LatLonGrid.equiangular(rows, 2 * rows)
-        air = storm(grid, levels, seconds)
-        substeps, cells = count_substeps(air, seconds, None), LEVELS * rows * 2 * rows
-        for mode in modes:
-            limited, compiled = MODES[mode]
-            model, took = Transport(grid, levels, "ppm", limited, compiled=compiled), {}
-            for tracers in data["tracers"]:
-                q, still = torch.rand(tracers, LEVELS, *grid.shape, dtype=torch.float64), torch.zeros(tracers, *grid.shape)
-                with torch.no_grad():
-                    took[tracers] = _best(lambda: model.step(q, air, still, seconds), data["repeats"])  # noqa: B023
-                    values = torch.rand((2 * tracers + 5) * cells // 2, dtype=torch.float64)  # a copy reads and writes each
-                    copying = substeps * _best(lambda: values.clone(), data["repeats"])  # noqa: B023
-                case = f"{mode}/{grid_name}/{threads}_cores"
-                found[f"days_per_second/{case}/{tracers}_tracers"] = (seconds / SECONDS_PER_DAY / took[tracers], "day s-1")
-                found[f"least_bytes_per_substep/{case}/{tracers}_tracers"] = (8.0 * (2 * tracers + 5) * cells, "byte")
-                found[f"time_over_copying/{case}/{tracers}_tracers"] = (took[tracers] / copying, "1")
-            few, many = data["tracers"]
-            found[f"cost_per_tracer_8_over_1/{case}"] = (took[many] / many / (took[few] / few), "1")
+    (rows, seconds), (limited, compiled), levels = data["grids"][grid_name], MODES[mode], HybridLevels.sigma(LEVELS)
+    grid = LatLonGrid.equiangular(rows, 2 * rows)
+    air, model = storm(grid, levels, seconds), Transport(grid, levels, "ppm", limited, compiled=compiled)
+    substeps, cells = count_substeps(air, seconds, None), LEVELS * rows * 2 * rows
+    found, took, case = {}, {}, f"{mode}/{grid_name}/{threads}_cores"
+    for tracers in data["tracers"]:
+        q, still = torch.rand(tracers, LEVELS, *grid.shape, dtype=torch.float64), torch.zeros(tracers, *grid.shape)
+        with torch.no_grad():
+            took[tracers] = _best(lambda: model.step(q, air, still, seconds), data["repeats"])  # noqa: B023
+            values = torch.rand((2 * tracers + 5) * cells // 2, dtype=torch.float64)  # a copy reads and writes each
+            copying = substeps * _best(lambda: values.clone(), data["repeats"])  # noqa: B023
+        found[f"days_per_second/{case}/{tracers}_tracers"] = (seconds / SECONDS_PER_DAY / took[tracers], "day s-1")
+        found[f"least_bytes_per_substep/{case}/{tracers}_tracers"] = (8.0 * (2 * tracers + 5) * cells, "byte")
+        found[f"time_over_copying/{case}/{tracers}_tracers"] = (took[tracers] / copying, "1")
+    few, many = data["tracers"]
+    found[f"cost_per_tracer_8_over_1/{case}"] = (took[many] / many / (took[few] / few), "1")
     return found
 
 

@@ -71,10 +71,22 @@ def cell_edges(
     """Left and right edges of the cells of q, of which the first and last two along `dim` are halo."""
     count = q.shape[dim] - 4
     around = [q.narrow(dim, k, count) for k in range(5)]
-    left, right = (sum(w * a for w, a in zip(s, around) if isinstance(w, Tensor) or w != 0) for s in stencils)
+    left, right = (_sum(stencil, around) for stencil in stencils)
     if not limited or scheme == "upwind":
         return left, right
     return _monotone(*around[1:4], left, right, parabola=scheme == "ppm")
+
+
+def _sum(stencil: Stencil, cells: list[Tensor]) -> Tensor:
+    """Cells times their weights, in as few passes over memory as there are weights."""
+    total = stencil[2] * cells[2]
+    for k in (0, 1, 3, 4):
+        w = stencil[k]
+        if isinstance(w, Tensor):
+            total = total.addcmul_(w, cells[k])
+        elif w != 0:
+            total = total.add_(cells[k], alpha=w)
+    return total
 
 
 def _monotone(before: Tensor, here: Tensor, after: Tensor, left: Tensor, right: Tensor, parabola: bool) -> tuple[Tensor, Tensor]:
@@ -84,10 +96,11 @@ def _monotone(before: Tensor, here: Tensor, after: Tensor, left: Tensor, right: 
     Colella and Woodward 1984, 1.10). A line has both equally far (van Leer 1977, monotonised).
     """
     back, ahead = here - before, after - here
-    rising = torch.where(back * ahead > 0, torch.sign(ahead), 0.0)
+    rising = (torch.sign(back) + torch.sign(ahead)).mul_(0.5).detach()  # 0 at an extremum; 1/2 beside a flat step, which bounds by 0
     if not parabola:
-        slope = torch.minimum(((right - left) * rising).clamp(min=0), 2 * torch.minimum(back.abs(), ahead.abs()))
-        return here - rising * slope / 2, here + rising * slope / 2
-    low = torch.minimum(((here - left) * rising).clamp(min=0), back.abs())
-    high = torch.minimum(((right - here) * rising).clamp(min=0), ahead.abs())
-    return here - rising * torch.minimum(low, 2 * high), here + rising * torch.minimum(high, 2 * low)
+        half = torch.minimum((right - left).mul_(rising / 2).clamp(min=0), torch.minimum(back.abs(), ahead.abs())).mul_(rising)
+        return here - half, here + half
+    low = torch.minimum((here - left).mul_(rising).clamp(min=0), back.abs())
+    high = torch.minimum((right - here).mul_(rising).clamp(min=0), ahead.abs())
+    left = torch.addcmul(here, rising, torch.minimum(low, 2 * high), value=-1)
+    return left, torch.addcmul(here, rising, torch.minimum(high, 2 * low))
