@@ -37,7 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        return run(options.name, load_benchmark(options.name), options.quick, RESULTS, Console(width=None if sys.stdout.isatty() else 140))
+        return run(
+            options.name,
+            load_benchmark(options.name),
+            options.quick,
+            RESULTS,
+            Console(width=None if sys.stdout.isatty() else 140),
+        )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

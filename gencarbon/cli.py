@@ -224,7 +224,9 @@ def footprint_command(
     lon: Annotated[float, typer.Option(help="of the receptor, degrees east")],
     out: Annotated[Path, typer.Option(help="a new netCDF file")],
     level: Annotated[int, typer.Option(min=1, help="of a station; 1 touches the surface")] = 1,
-    whole_column: Annotated[bool, typer.Option("--column", help="the column mean instead of a level")] = False,
+    whole_column: Annotated[
+        bool, typer.Option("--column", help="the column mean instead of a level")
+    ] = False,
 ) -> None:
     """What a station or a column feels of every surface flux before it: ppm per (umol m-2 s-1), by the adjoint of the transport."""
     from gencarbon.data.checks import refuse_existing

@@ -71,7 +71,9 @@ def test_the_divergent_flow_gathers_air_and_gives_it_back():
     assert np.abs(air / unit_air(grid) - 1).max() < 0.03
     for fields, mass in ((middle, gathered), (made, air)):
         assert np.abs(fields[:, 1] - 1).max() < 1e-13
-        assert np.abs((fields * mass).sum((-1, -2)) / (start * unit_air(grid)).sum((-1, -2)) - 1).max() < 1e-13
+        assert (
+            np.abs((fields * mass).sum((-1, -2)) / (start * unit_air(grid)).sum((-1, -2)) - 1).max() < 1e-13
+        )
     upwind, ppm = (norms(f[0], start[0], grid.area)["l2"] for f in made)
     assert ppm < 0.12 < 0.5 < upwind
 
@@ -79,16 +81,24 @@ def test_the_divergent_flow_gathers_air_and_gives_it_back():
 def test_mixing_diagnostics_on_points_whose_place_is_known():
     """On the curve; on the chord's middle; above the curve; beyond the range."""
     chi = np.array([[0.5, 0.55, 0.5, 1.1]])
-    xi = np.array([[correlated.partner(0.5), (correlated.partner(0.1) + correlated.partner(1.0)) / 2, 0.85, 0.1]])
+    xi = np.array(
+        [[correlated.partner(0.5), (correlated.partner(0.1) + correlated.partner(1.0)) / 2, 0.85, 0.1]]
+    )
     area = np.ones_like(chi)
     far = correlated.distance(chi, xi)
     curve = np.linspace(0.1, 1, 200001)
     scale = 0.9, correlated.partner(0.1) - correlated.partner(1.0)
     for k in range(4):
-        brute = np.hypot((chi[0, k] - curve) / scale[0], (xi[0, k] - correlated.partner(curve)) / scale[1]).min()
+        brute = np.hypot(
+            (chi[0, k] - curve) / scale[0], (xi[0, k] - correlated.partner(curve)) / scale[1]
+        ).min()
         assert far[0, k] == pytest.approx(brute, abs=3e-6)
     found = correlated.diagnostics(chi, xi, area)
-    assert found == {"real": pytest.approx(far[0, 1] / 4), "unmixing": pytest.approx(far[0, 2] / 4), "overshooting": pytest.approx(far[0, 3] / 4)}
+    assert found == {
+        "real": pytest.approx(far[0, 1] / 4),
+        "unmixing": pytest.approx(far[0, 2] / 4),
+        "overshooting": pytest.approx(far[0, 3] / 4),
+    }
     assert far[0, 0] < 1e-12
 
 
@@ -104,14 +114,18 @@ def test_schemes_mix_correlated_tracers_as_they_must():
     assert limited["unmixing"] > 1e-6 and linear["overshooting"] > 1e-5 and linear["real"] < upwind["real"]
 
 
-@pytest.mark.parametrize(("flow", "speed"), [(dcmip.deformation, 23000 * np.pi / (12 * 86400) / 9.8), (dcmip.hadley, 0.15)])
+@pytest.mark.parametrize(
+    ("flow", "speed"), [(dcmip.deformation, 23000 * np.pi / (12 * 86400) / 9.8), (dcmip.hadley, 0.15)]
+)
 def test_flows_in_three_dimensions_close(flow, speed):
     grid, levels = LatLonGrid.equiangular(16, 32), dcmip.layers(12)
     east, north, up = (torch.tensor(f) for f in flow(grid, levels, 1e3))
     mass = torch.tensor(levels.air_mass(np.full(grid.shape, dcmip.SURFACE), grid))
     assert (vertical_flux(mass, mass, east, north, 1.0) - up).abs().max() < 1e-12 * up.abs().max()
     assert (divergence(east, north)[-1] - up[-1]).abs().max() < 1e-12 * up.abs().max()  # a lid
-    fastest = float((up / torch.tensor(grid.area)).abs().max())  # kg m-2 s-1; the published amplitudes, where cells are fine
+    fastest = float(
+        (up / torch.tensor(grid.area)).abs().max()
+    )  # kg m-2 s-1; the published amplitudes, where cells are fine
     assert 0.5 * speed < fastest < 1.05 * speed
 
 
@@ -121,7 +135,9 @@ def test_linear_relations_survive_three_dimensions_only_without_a_limiter():
     assert np.abs(0.3 * start[:3].sum(0) + start[3] - 1).max() < 1e-14
     miss = {}
     for limited in (False, True):
-        made, air = dcmip.carry(start, dcmip.deformation, grid, levels, dcmip.DEFORMATION_PERIOD, 48, "ppm", limited)
+        made, air = dcmip.carry(
+            start, dcmip.deformation, grid, levels, dcmip.DEFORMATION_PERIOD, 48, "ppm", limited
+        )
         miss[limited] = np.abs(0.3 * made[:3].sum(0) + made[3] - 1).max()
         assert np.abs((made * air).sum((1, 2, 3)) / (start * air).sum((1, 2, 3)) - 1).max() < 1e-13
     assert miss[False] < 1e-12 and miss[True] > 1e-5

@@ -32,7 +32,9 @@ def test_winds_on_faces_are_taken_where_they_are():
     v = u.roll(1, -1)
     ps = torch.full((16, 32), 1e5)
     east, north = face_fluxes(u, v, ps, GRID, LEVELS, at_faces=True)
-    assert east.count_nonzero() == 3 and east[0, 5, 7] > 0 and north.count_nonzero() == 3 and north[0, 5, 8] > 0
+    assert (
+        east.count_nonzero() == 3 and east[0, 5, 7] > 0 and north.count_nonzero() == 3 and north[0, 5, 8] > 0
+    )
     east, north = face_fluxes(u, v, ps, GRID, LEVELS)
     assert east[0, 5, 7] == east[0, 5, 8] and north[0, 5, 8] > 0 and north[0, 6, 8] > 0
     east, north = face_fluxes(u.roll(-5, -2), u.roll(-5, -2), ps, GRID, LEVELS, at_faces=True)
@@ -46,7 +48,9 @@ def test_interval_means_of_straight_lines_are_exact():
     assert interval_mean(values, times, 3.5, 8).item() == pytest.approx(5.75)
     hat = torch.tensor([0.0, 1.0, 0.0, 0.0])
     fine = np.linspace(2, 5, 300001)
-    assert interval_mean(hat, times, 2, 5).item() == pytest.approx(np.interp(fine, times, hat).mean(), abs=1e-5)
+    assert interval_mean(hat, times, 2, 5).item() == pytest.approx(
+        np.interp(fine, times, hat).mean(), abs=1e-5
+    )
     with pytest.raises(InputError, match=r"cover 5 .. 10, got 0 .. 9"):
         interval_mean(values, times, 5, 10)
 

@@ -36,7 +36,9 @@ def motion(frames, grid=GRID):
     return AirMotion(ps.numpy(), east.numpy(), north.numpy(), SECONDS)
 
 
-@pytest.mark.parametrize(("scheme", "limited"), [("ppm", False), ("ppm", True), ("van_leer", True), ("upwind", False)])
+@pytest.mark.parametrize(
+    ("scheme", "limited"), [("ppm", False), ("ppm", True), ("van_leer", True), ("upwind", False)]
+)
 def test_gradients_in_state_flux_and_winds(scheme, limited):
     """gradcheck over a step of four substeps, from winds to mole fractions: the closing of mass fluxes is part of it."""
     grid = LatLonGrid.equiangular(4, 8)
@@ -73,7 +75,9 @@ def test_adjoint_identity(dtype):
 def test_footprints_are_the_response_to_a_flux():
     air = motion(9)
     run = OfflineRun(GRID, LEVELS, "van_leer")
-    receptors = np.stack([station(GRID, LEVELS, 20.0, -100.0), column(GRID, LEVELS, -40.0, 30.0, air.surface_pressure[5])])
+    receptors = np.stack(
+        [station(GRID, LEVELS, 20.0, -100.0), column(GRID, LEVELS, -40.0, 30.0, air.surface_pressure[5])]
+    )
     made = footprint(run, air, receptors, frames=[8, 5])
     assert made.flux.shape == (2, 8, 8, 16) and np.all(made.flux[1, 5:] == 0)
     assert made.initial.sum((1, 2, 3)) == pytest.approx([1, 1], abs=1e-12)
@@ -95,7 +99,11 @@ def test_footprints_are_the_response_to_a_flux():
 def test_an_averaging_kernel_weighs_the_layers():
     air = np.full((8, 16), 1e5)
     whole, upper = column(GRID, LEVELS, 10, 10, air), column(GRID, LEVELS, 10, 10, air, np.array([0, 0, 1.0]))
-    assert whole.sum() == pytest.approx(1) and upper.sum() == pytest.approx(whole[2].sum()) and upper[:2].sum() == 0
+    assert (
+        whole.sum() == pytest.approx(1)
+        and upper.sum() == pytest.approx(whole[2].sum())
+        and upper[:2].sum() == 0
+    )
     assert station(GRID, LEVELS, 89.9, 359.9)[0, -1, -1] == 1 == station(GRID, LEVELS, -90, -0.1)[0, 0, -1]
 
 

@@ -30,9 +30,14 @@ class Judge:
         self.core, self.grid = core, dino.spherical_harmonic.Grid
         horizontal = self.grid.construct(max_wavenumber=42, gaussian_nodes=32)
         layers = dino.sigma_coordinates.SigmaCoordinates.equidistant(LAYERS)
-        coords, specs = dino.coordinate_systems.CoordinateSystem(horizontal, layers), dino.units.SimUnits.from_si()
+        coords, specs = (
+            dino.coordinate_systems.CoordinateSystem(horizontal, layers),
+            dino.units.SimUnits.from_si(),
+        )
         pascal = dino.scales.units.pascal
-        _, aux = dino.primitive_equations_states.isothermal_rest_atmosphere(coords, specs, p0=1e5 * pascal, p1=5e3 * pascal)
+        _, aux = dino.primitive_equations_states.isothermal_rest_atmosphere(
+            coords, specs, p0=1e5 * pascal, p1=5e3 * pascal
+        )
         warm = aux[dino.xarray_utils.REF_TEMP_KEY]
         flat = np.zeros(horizontal.modal_shape, np.float32)
         dynamics = dino.primitive_equations.PrimitiveEquationsSigma(warm, flat, coords, specs)
@@ -44,8 +49,12 @@ class Judge:
                 return dataclasses.replace(forcing.explicit_terms(state), tracers=still)
 
         dt = specs.nondimensionalize(15 * dino.scales.units.minute)
-        smooth = dino.time_integration.exponential_step_filter(horizontal, dt, tau=0.0087504, order=1.5, cutoff=0.8)
-        step = dino.time_integration.imex_rk_sil3(dino.time_integration.compose_equations([dynamics, Forcing()]), dt)
+        smooth = dino.time_integration.exponential_step_filter(
+            horizontal, dt, tau=0.0087504, order=1.5, cutoff=0.8
+        )
+        step = dino.time_integration.imex_rk_sil3(
+            dino.time_integration.compose_equations([dynamics, Forcing()]), dt
+        )
         step = dino.time_integration.step_with_filters(step, [smooth])
         self.hour = dino.jax.jit(dino.time_integration.repeated(step, 4))
         self.horizontal = horizontal
@@ -68,7 +77,12 @@ class Judge:
         """u, v, surface pressure and tracer on the cells, levels from the surface up."""
         u, v, ps = self.core._core["synthesise"](state)
         ours = lambda x: torch.tensor(np.swapaxes(np.asarray(x, np.float64), -1, -2).copy())  # noqa: E731
-        return ours(u).flip(0), ours(v).flip(0), ours(ps), ours(self.cells.to_nodal(state.tracers["co2"])).flip(0)
+        return (
+            ours(u).flip(0),
+            ours(v).flip(0),
+            ours(ps),
+            ours(self.cells.to_nodal(state.tracers["co2"])).flip(0),
+        )
 
 
 @pytest.mark.slow
@@ -94,8 +108,14 @@ def test_the_spectral_core_carries_the_same_tracer_to_the_same_place():
         u, v, ps = u1, v1, ps1
     air = air.mass_end.numpy()
     ours, theirs = (coarsen_mean(x.numpy(), 3, air) for x in (q[0], truth))
-    agreement = {"model grid": correlation(ours, theirs, coarsen_sum(air, 3)), "fine cells": correlation(q[0].numpy(), truth.numpy(), air)}
-    drift = {name: float(((BASE + x) * torch.tensor(air)).sum() / start - 1) for name, x in (("ours", q[0]), ("dinosaur", truth))}
+    agreement = {
+        "model grid": correlation(ours, theirs, coarsen_sum(air, 3)),
+        "fine cells": correlation(q[0].numpy(), truth.numpy(), air),
+    }
+    drift = {
+        name: float(((BASE + x) * torch.tensor(air)).sum() / start - 1)
+        for name, x in (("ours", q[0]), ("dinosaur", truth))
+    }
     print(f"correlation after {DAYS} days: {agreement}; change of CO2 mass: {drift}")
     assert agreement["model grid"] > 0.995 and agreement["fine cells"] > 0.99
     assert abs(drift["ours"]) < 1e-13 and abs(drift["ours"] - drift["dinosaur"]) < 1e-6

@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from gencarbon import sample_data
+from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.sampling.coarse_run import air_motion
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -24,6 +27,21 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert (
         float(names["scores"].crps_over_coarse_mae_overall) < 0.6
     )  # the shipped checkpoint corrects the coarse run
+
+
+def test_the_transport_example_runs():
+    winds = sample_data.load_sample()["winds"].isel(time=slice(0, 2))
+    grid, levels = LatLonGrid.from_dataset(winds), HybridLevels.from_dataset(winds)
+    motion, seconds = air_motion(winds, grid, levels, 21600.0), 21600.0
+    ps_start, ps_end = torch.tensor(motion.surface_pressure)
+    names = {"grid": grid, "levels": levels, "ps_start": ps_start, "ps_end": ps_end, "seconds": seconds}
+    names |= {"east": torch.tensor(motion.east[0]), "north": torch.tensor(motion.north[0])}
+    names |= {
+        "q": torch.full((2, levels.count, *grid.shape), 400.0),
+        "surface_flux": torch.zeros(2, *grid.shape),
+    }
+    exec(re.findall(r"```python\n(.*?)```", README, re.S)[1], names)
+    assert (names["q"] - 400).abs().max() < 1e-9
 
 
 def test_the_shipped_sample_and_checkpoint_are_small():

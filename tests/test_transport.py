@@ -19,7 +19,7 @@ from gencarbon.transport.continuity import (
     face_fluxes,
 )
 from gencarbon.transport.mixing import ColumnMixing, Convection, Diffusivity, mix
-from gencarbon.transport.reconstruction import cell_edges, horizontal_stencils, vertical_stencils
+from gencarbon.transport.reconstruction import cell_edges, horizontal_stencils
 from gencarbon.transport.solver import Transport
 
 LEVELS = HybridLevels((0, 2000, 4000, 3000, 0), (1, 0.85, 0.5, 0.2, 0))
@@ -151,9 +151,15 @@ def test_meridional_flow_passes_over_the_pole():
     still, _ = advect_north(q, mass, torch.zeros(1, 8, 16, dtype=torch.float64), "ppm", False)
     assert torch.equal(still, q)
     wave = torch.zeros_like(q)
-    wave[..., -2, :8], wave[..., -2, 8:] = 1.0, 1.0  # no difference across the pole: the northern edge of the last row is flat
+    wave[..., -2, :8], wave[..., -2, 8:] = (
+        1.0,
+        1.0,
+    )  # no difference across the pole: the northern edge of the last row is flat
     halo = torch.cat([over(wave[..., :2, :]), wave, over(wave[..., -2:, :])], -2)
-    for field, beyond in ((halo, -1 / 12), (torch.cat([over(q[..., :2, :]), q, over(q[..., -2:, :])], -2), 0.0)):
+    for field, beyond in (
+        (halo, -1 / 12),
+        (torch.cat([over(q[..., :2, :]), q, over(q[..., -2:, :])], -2), 0.0),
+    ):
         _, right = cell_edges(field, horizontal_stencils("ppm"), "ppm", False, -2)
         last = field[0, 0, 2:-2]
         expected = 7 / 12 * (last[-1, :8] + last[-1, 8:]) - 1 / 12 * (last[-2, :8] + last[-2, 8:])
@@ -180,7 +186,9 @@ def plume_of():
     """The columns of a coarse grid and their mixing by eddies and by a plume."""
     grid = LatLonGrid.equiangular(4, 8)
     mass = torch.as_tensor(LEVELS.air_mass(np.full((4, 8), 1e5), grid))
-    return mass, ColumnMixing(Diffusivity().exchange(LEVELS, grid), *Convection(0.02, 40.0).plume(LEVELS, grid))
+    return mass, ColumnMixing(
+        Diffusivity().exchange(LEVELS, grid), *Convection(0.02, 40.0).plume(LEVELS, grid)
+    )
 
 
 @pytest.mark.parametrize("convective", [False, True])
@@ -214,7 +222,9 @@ def test_implicit_mixing_solves_the_equation_layer_by_layer():
                 plume = (rising * plume + entrained * new[k]) / (rising + entrained)
             rising = rising + entrained - detrained
             flux[k + 1] = mixing.exchange[k, j, i] * (new[k] - new[k + 1]) + rising * (plume - new[k + 1])
-        assert torch.allclose(m * (new - q[0, :, j, i]), dt * (flux[:-1] - flux[1:]), rtol=1e-10, atol=1e-10 * float(m.max()))
+        assert torch.allclose(
+            m * (new - q[0, :, j, i]), dt * (flux[:-1] - flux[1:]), rtol=1e-10, atol=1e-10 * float(m.max())
+        )
 
 
 def test_a_plume_lifts_surface_air_past_the_layers_between():
@@ -271,14 +281,21 @@ def test_rows_where_air_comes_from_afar_make_no_difference_elsewhere():
     assert 0 < rows < 12
     runs = [model.advance(q, air, still, 6 * HOURS, 6, k) for k in (rows, rows + 3, 16)]
     assert torch.equal(runs[0], runs[1]) and torch.equal(runs[0], runs[2])
-    assert not torch.equal(runs[0], model.advance(q, air, still, 6 * HOURS, 6, 0))  # too few rows would be seen
+    assert not torch.equal(
+        runs[0], model.advance(q, air, still, 6 * HOURS, 6, 0)
+    )  # too few rows would be seen
 
 
 @pytest.mark.parametrize("limited", [True, False])
 def test_members_with_winds_of_their_own_go_in_one_call(limited):
     grid, generator = LatLonGrid.equiangular(16, 32), torch.Generator().manual_seed(0)
     airs = [storm(grid), storm(grid, 5 * HOURS)]
-    batch = MassFluxes(*(torch.stack([getattr(a, f) for a in airs]) for f in ("mass_start", "mass_end", "east", "north", "up")))
+    batch = MassFluxes(
+        *(
+            torch.stack([getattr(a, f) for a in airs])
+            for f in ("mass_start", "mass_end", "east", "north", "up")
+        )
+    )
     q = torch.rand(2, 3, LEVELS.count, 16, 32, dtype=torch.float64, generator=generator)
     flux = 1e-7 * torch.rand(2, 3, 16, 32, dtype=torch.float64, generator=generator)
     model = Transport(grid, LEVELS, "ppm", limited)
@@ -286,7 +303,10 @@ def test_members_with_winds_of_their_own_go_in_one_call(limited):
     for k in range(2):
         alone = model.step(q[k], airs[k], flux[k], HOURS, substep=HOURS / 2)
         assert torch.allclose(together[k], alone, rtol=0, atol=1e-12)
-        assert torch.equal(alone[:1], model.step(q[k, :1], airs[k], flux[k, :1], HOURS, substep=HOURS / 2)) or not limited
+        assert (
+            torch.equal(alone[:1], model.step(q[k, :1], airs[k], flux[k, :1], HOURS, substep=HOURS / 2))
+            or not limited
+        )
 
 
 @pytest.mark.parametrize("limited", [True, False])
@@ -297,7 +317,9 @@ def test_float32_steps_close_the_budget_in_float64(limited):
     q[0] = 400.0
     flux = 1e-7 * torch.rand(3, 32, 64, dtype=torch.float64, generator=generator)
     flux[0] = 0.0
-    single, double = (Transport(grid, LEVELS, "ppm", limited, dtype=d) for d in (torch.float32, torch.float64))
+    single, double = (
+        Transport(grid, LEVELS, "ppm", limited, dtype=d) for d in (torch.float32, torch.float64)
+    )
     fast, exact = (m.step(q, air, flux, 6 * HOURS) for m in (single, double))
     assert fast.dtype == torch.float64 and 1e-8 < (fast - exact).abs().max() < 2e-4
     assert (fast[0] - 400).abs().max() < 1e-11
@@ -310,7 +332,9 @@ def test_a_step_runs_on_any_device():
     """The meta device computes shapes only, and refuses to meet a tensor of another device: nothing stays behind on the CPU."""
     grid = LatLonGrid.equiangular(8, 16)
     air = storm(grid)
-    away = MassFluxes(*(getattr(air, f).to("meta") for f in ("mass_start", "mass_end", "east", "north", "up")))
+    away = MassFluxes(
+        *(getattr(air, f).to("meta") for f in ("mass_start", "mass_end", "east", "north", "up"))
+    )
     q, flux = torch.zeros(2, LEVELS.count, 8, 16, device="meta"), torch.zeros(2, 8, 16, device="meta")
     for dtype, limited in ((torch.float64, True), (torch.float32, False)):
         model = Transport(grid, LEVELS, "ppm", limited, convection=Convection(), dtype=dtype)
@@ -326,7 +350,9 @@ def test_a_compiled_step_is_the_same_step():
     grid = LatLonGrid.equiangular(16, 32)
     air = storm(grid)
     q = torch.rand(2, LEVELS.count, 16, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    plain, fused = (Transport(grid, LEVELS, compiled=c).step(q, air, torch.zeros(2, 16, 32), HOURS) for c in (False, True))
+    plain, fused = (
+        Transport(grid, LEVELS, compiled=c).step(q, air, torch.zeros(2, 16, 32), HOURS) for c in (False, True)
+    )
     assert torch.allclose(plain, fused, rtol=0, atol=1e-13)
 
 
@@ -344,7 +370,9 @@ def test_bad_fluxes_and_schemes_are_refused():
     bad = air.east.clone()
     bad[0, 2, 3] = float("nan")
     refused("1 NaN or infinite values in east.*check the winds", air=replace(air, east=bad))
-    refused("positive, got -1 kg in mass_end.*surface pressure", air=replace(air, mass_end=0 * air.mass_end - 1))
+    refused(
+        "positive, got -1 kg in mass_end.*surface pressure", air=replace(air, mass_end=0 * air.mass_end - 1)
+    )
     refused("shape of the air mass.*on one grid", air=replace(air, north=air.north[..., :8]))
     refused(r"cells \(4, 8, 16\).*regrid", q=torch.zeros(1, 4, 16, 32))
     refused("regrid the fluxes", flux=torch.zeros(1, 16, 32))
@@ -352,7 +380,9 @@ def test_bad_fluxes_and_schemes_are_refused():
     refused("even number of substeps, got substeps of 1000 s; use", substep=1000.0)
     storms = replace(air, east=air.east * 30, north=air.north * 30, up=air.up * 30)
     refused("Courant number .* of a substep of 1800 s.*use", air=storms, substep=1800.0)
-    refused("cells in an interval.*units of the winds", air=replace(air, east=air.east * 1e6, up=air.up * 1e6))
+    refused(
+        "cells in an interval.*units of the winds", air=replace(air, east=air.east * 1e6, up=air.up * 1e6)
+    )
     with pytest.raises(ValueError, match="one of"):
         Transport(grid, LEVELS, "spectral")
     with pytest.raises(ValueError, match="float32 or"):

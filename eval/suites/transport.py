@@ -30,7 +30,12 @@ FIELDS = {
     "slotted_cylinders": cases.slotted_cylinders,
 }
 FLOWS = {"deformation": cases.deformation, "divergent": cases.squeeze}
-CLOSURE_UNITS = {"pressure_hpa_per_day": "hPa day-1", "air_per_month": "1", "correction_m_s": "m s-1", "wind_m_s": "m s-1"}
+CLOSURE_UNITS = {
+    "pressure_hpa_per_day": "hPa day-1",
+    "air_per_month": "1",
+    "correction_m_s": "m s-1",
+    "wind_m_s": "m s-1",
+}
 Figures = dict[str, Figure]
 
 
@@ -88,7 +93,9 @@ def _nair_lauritzen(resolution: str, rows: int, steps: int, exact: Exactness) ->
         for scheme, fields in zip(SCHEMES, made):
             exact.see(fields, air, start, cases.unit_air(grid))
             for name, field, first in zip(FIELDS, fields, start):
-                figures |= _norms(f"nair_lauritzen/{flow_name}/{scheme}/{name}/{resolution}", field, first, grid.area)
+                figures |= _norms(
+                    f"nair_lauritzen/{flow_name}/{scheme}/{name}/{resolution}", field, first, grid.area
+                )
     return figures
 
 
@@ -109,7 +116,9 @@ def _orders(figures: Figures, grids: dict[str, list[int]]) -> Figures:
     orders = {}
     for name in [n for n in figures if n.startswith("nair_lauritzen") and n.endswith(f"/{fine}/l2")]:
         before, after = figures[name.replace(f"/{fine}/l2", f"/{coarse}/l2")].value, figures[name].value
-        orders[name.replace(f"/{fine}/l2", "/order")] = Figure(float(np.log(before / after) / np.log(more / rows)), "1")
+        orders[name.replace(f"/{fine}/l2", "/order")] = Figure(
+            float(np.log(before / after) / np.log(more / rows)), "1"
+        )
     return orders
 
 
@@ -117,7 +126,9 @@ def _correlated(resolution: str, rows: int, steps: int) -> Figures:
     grid, figures = _grid(rows), {}
     bells = cases.cell_means(cases.cosine_bells, grid)
     start = np.stack([bells, correlated.partner(bells)])
-    made, _ = cases.carry(start, cases.deformation, grid, steps, list(SCHEMES.values()), until=cases.PERIOD / 2)
+    made, _ = cases.carry(
+        start, cases.deformation, grid, steps, list(SCHEMES.values()), until=cases.PERIOD / 2
+    )
     for scheme, (chi, xi) in zip(SCHEMES, made):
         found = correlated.diagnostics(chi, xi, grid.area)
         figures |= {f"correlated/{scheme}/{resolution}/{k}": Figure(v, "1") for k, v in found.items()}
@@ -171,8 +182,14 @@ def _adjoint_identity() -> float:
     """|<A x, y> - <x, A^T y>| / (|A x| |y|) over five days of the sample's winds, state and fluxes together."""
     winds = load_sample()["winds"].isel(time=slice(0, 21))
     grid, levels = LatLonGrid.from_dataset(winds), HybridLevels.from_dataset(winds)
-    air, run, generator = air_motion(winds, grid, levels, 21600.0), OfflineRun(grid, levels, "ppm"), torch.Generator()
-    draw = lambda *shape: torch.randn(*shape, dtype=torch.float64, generator=generator.manual_seed(len(shape)))  # noqa: E731
+    air, run, generator = (
+        air_motion(winds, grid, levels, 21600.0),
+        OfflineRun(grid, levels, "ppm"),
+        torch.Generator(),
+    )
+    draw = lambda *shape: torch.randn(
+        *shape, dtype=torch.float64, generator=generator.manual_seed(len(shape))
+    )
     cells = run.transport.cells
     x = [draw(1, *cells).requires_grad_(), draw(1, 21, *grid.shape).requires_grad_()]
     y, forward = draw(1, 1, *cells)[0], trajectory(run, x[0], 1e-8 * x[1], air)[-1]
@@ -202,7 +219,9 @@ def _closure() -> Figures:
 
 def _table(figures: Figures, resolutions: list[str], title: str) -> Table:
     """l2 norms, one row for each flow, scheme and resolution."""
-    table = Table("flow", "scheme", "degrees", *FIELDS, "real mixing", "unmixing", title=f"{title}: l2 after one period")
+    table = Table(
+        "flow", "scheme", "degrees", *FIELDS, "real mixing", "unmixing", title=f"{title}: l2 after one period"
+    )
     value = lambda name: f"{figures[name].value:.3f}" if name in figures else ""  # noqa: E731
     for flow in FLOWS:
         for scheme in SCHEMES:

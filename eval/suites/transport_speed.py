@@ -42,7 +42,9 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     for case in itertools.product(benchmark.data["threads"], modes, benchmark.data["grids"]):
         Console(stderr=True).print("{} core(s), {}, {}".format(*case))
         call = [sys.executable, "-m", "eval.suites.transport_speed", json.dumps([*case, benchmark.data])]
-        measured = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        measured = json.loads(
+            subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+        )
         figures |= {name: Figure(value, units) for name, (value, units) in measured.items()}
     return Result(figures, _table(figures, benchmark), {"compiler": bool(compiler), "layers": LEVELS})
 
@@ -54,25 +56,39 @@ def storm(grid: LatLonGrid, levels: HybridLevels, seconds: float) -> MassFluxes:
     wave = torch.cos(lat) ** 2 * torch.sin(5 * lon)
     u = shear * (30 * torch.cos(lat) + 20 * torch.sin(lat) * torch.cos(lon) + 10 * wave)
     v = shear * (-20 * torch.sin(lon) + 15 * torch.cos(lat) ** 2 * torch.cos(6 * lon))
-    ps = conserve_air(torch.stack([1e5 + 1000 * torch.sin(lon + d) * torch.cos(lat) for d in (0.0, 0.05)]), grid)
+    ps = conserve_air(
+        torch.stack([1e5 + 1000 * torch.sin(lon + d) * torch.cos(lat) for d in (0.0, 0.05)]), grid
+    )
     return close(*face_fluxes(u, v, ps[0], grid, levels), ps[0], ps[1], seconds, grid, levels)
 
 
 def measure(threads: int, mode: str, grid_name: str, data: dict[str, Any]) -> dict[str, tuple[float, str]]:
     """Figures of one case: name -> (value, units)."""
     torch.set_num_threads(threads)
-    (rows, seconds), (limited, compiled), levels = data["grids"][grid_name], MODES[mode], HybridLevels.sigma(LEVELS)
+    (rows, seconds), (limited, compiled), levels = (
+        data["grids"][grid_name],
+        MODES[mode],
+        HybridLevels.sigma(LEVELS),
+    )
     grid = LatLonGrid.equiangular(rows, 2 * rows)
     air, model = storm(grid, levels, seconds), Transport(grid, levels, "ppm", limited, compiled=compiled)
     substeps, cells = count_substeps(air, seconds, None), LEVELS * rows * 2 * rows
     found, took, case = {}, {}, f"{mode}/{grid_name}/{threads}_cores"
     for tracers in data["tracers"]:
-        q, still = torch.rand(tracers, LEVELS, *grid.shape, dtype=torch.float64), torch.zeros(tracers, *grid.shape)
+        q, still = (
+            torch.rand(tracers, LEVELS, *grid.shape, dtype=torch.float64),
+            torch.zeros(tracers, *grid.shape),
+        )
         with torch.no_grad():
             took[tracers] = _best(lambda: model.step(q, air, still, seconds), data["repeats"])  # noqa: B023
-            values = torch.rand((2 * tracers + 5) * cells // 2, dtype=torch.float64)  # a copy reads and writes each
+            values = torch.rand(
+                (2 * tracers + 5) * cells // 2, dtype=torch.float64
+            )  # a copy reads and writes each
             copying = substeps * _best(lambda: values.clone(), data["repeats"])  # noqa: B023
-        found[f"days_per_second/{case}/{tracers}_tracers"] = (seconds / SECONDS_PER_DAY / took[tracers], "day s-1")
+        found[f"days_per_second/{case}/{tracers}_tracers"] = (
+            seconds / SECONDS_PER_DAY / took[tracers],
+            "day s-1",
+        )
         found[f"least_bytes_per_substep/{case}/{tracers}_tracers"] = (8.0 * (2 * tracers + 5) * cells, "byte")
         found[f"time_over_copying/{case}/{tracers}_tracers"] = (took[tracers] / copying, "1")
     few, many = data["tracers"]
@@ -99,7 +115,9 @@ def _table(figures: dict[str, Figure], benchmark: Benchmark) -> Table:
         if name.startswith("cost_per_tracer"):
             case = name.split("/", 1)[1]
             value = lambda kind, tracers: f"{figures[f'{kind}/{case}/{tracers}_tracers'].value:.3g}"  # noqa: E731, B023
-            speed, copy = ([value(kind, t) for t in (few, many)] for kind in ("days_per_second", "time_over_copying"))
+            speed, copy = (
+                [value(kind, t) for t in (few, many)] for kind in ("days_per_second", "time_over_copying")
+            )
             table.add_row(*case.replace("_cores", "").split("/"), *speed, f"{ratio.value:.2f}", *copy)
     return table
 

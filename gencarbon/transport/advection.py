@@ -105,7 +105,9 @@ def _parabola(moved: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return moved * c * (3 - 2 * c), moved * (1 - c) ** 2, moved * c * (c - 1)
 
 
-def _along_flow(forward_edge: Stencil, backward_edge: Stencil, forward: Tensor, dim: int) -> list[Tensor | float]:
+def _along_flow(
+    forward_edge: Stencil, backward_edge: Stencil, forward: Tensor, dim: int
+) -> list[Tensor | float]:
     """A stencil of the upwind cell in the order of the flow: the last weight is furthest downwind."""
     faces = forward.shape[dim]
     return [
@@ -124,13 +126,17 @@ def _sum_of_six(around: Tensor, weights: list[Tensor], forward: Tensor, dim: int
     return flux
 
 
-def _flux_from_afar(q: Tensor, mass: Tensor, moved: Tensor, near: Tensor, scheme: str, limited: bool) -> Tensor:
+def _flux_from_afar(
+    q: Tensor, mass: Tensor, moved: Tensor, near: Tensor, scheme: str, limited: bool
+) -> Tensor:
     """Fluxes through western faces on rings; where the air comes from beyond the next cell, whole cells and a part of one.
 
     With s the air mass from the first face eastward and T(s) the tracer in it, F = T(S) - T(S - M) for a face at S.
     """
     n = q.shape[EAST]
-    ring_mean = q.mean(EAST, keepdim=True)  # passes exactly, F = M ring_mean; sums along the ring see only the rest
+    ring_mean = q.mean(
+        EAST, keepdim=True
+    )  # passes exactly, F = M ring_mean; sums along the ring see only the rest
     rest = q - ring_mean
     around = torch.cat([rest[..., -2:], rest, rest[..., :2]], EAST)
     left, right = cell_edges(around, horizontal_stencils(scheme), scheme, limited, EAST)

@@ -117,7 +117,9 @@ def _air_moved(flow: Flow, grid: LatLonGrid, mass: np.ndarray, time: float, leng
     A face has the density interpolated from two cells on each side; a density of 1 stays 1 where the flow does not diverge.
     """
     area = unit_air(grid)
-    parts = math.ceil(max(float(np.abs(f / area).max()) for f in flow(grid, time)) * length)  # Courant numbers to 1: stable
+    parts = math.ceil(
+        max(float(np.abs(f / area).max()) for f in flow(grid, time)) * length
+    )  # Courant numbers to 1: stable
     dt = length / parts
 
     def flux(air: np.ndarray, at: float) -> np.ndarray:

@@ -99,7 +99,9 @@ def count_substeps(air: MassFluxes, seconds: float, substep: float | None) -> in
 def far_rows(air: MassFluxes, substep: float) -> int:
     """Rows next to each pole in which air may come zonally from beyond the next cell; half of all rows: anywhere."""
     mass = torch.minimum(air.mass_start, air.mass_end)
-    before = divergence(torch.zeros_like(air.east), air.north) + _net_outflow_up(air.up)  # gone before the second substep's zonal step
+    before = divergence(torch.zeros_like(air.east), air.north) + _net_outflow_up(
+        air.up
+    )  # gone before the second substep's zonal step
     left = mass - substep * before.clamp(min=0)
     upwind = torch.where(air.east > 0, torch.roll(left, 1, -1), left)
     reach = (air.east.abs() * substep > 0.999 * upwind).any(-1).flatten(0, -2).any(0)

@@ -49,12 +49,19 @@ def divergence(east: Tensor, north: Tensor) -> Tensor:
 
 def thickness(surface_pressure: Tensor, levels: HybridLevels) -> Tensor:
     """Pressure thickness of the layers, (..., level, lat, lon) Pa, float64, of surface_pressure (..., lat, lon) Pa."""
-    da, db = (torch.tensor(-np.diff(x), device=surface_pressure.device)[:, None, None] for x in (levels.a, levels.b))
+    da, db = (
+        torch.tensor(-np.diff(x), device=surface_pressure.device)[:, None, None] for x in (levels.a, levels.b)
+    )
     return da + db * surface_pressure.double()[..., None, :, :]
 
 
 def face_fluxes(
-    u: Tensor, v: Tensor, surface_pressure: Tensor, grid: LatLonGrid, levels: HybridLevels, at_faces: bool = False
+    u: Tensor,
+    v: Tensor,
+    surface_pressure: Tensor,
+    grid: LatLonGrid,
+    levels: HybridLevels,
+    at_faces: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Air mass fluxes through western and southern faces, kg s-1, of winds (not yet closing).
 
@@ -83,7 +90,9 @@ def interval_mean(values: Tensor, times: np.ndarray, start: float, end: float) -
         )
     inside = times[(times > start) & (times < end)]
     knots = np.concatenate([[start], inside, [end]])
-    hats = np.stack([np.interp(knots, times, row) for row in np.eye(len(times))])  # value of each frame's hat at the knots
+    hats = np.stack(
+        [np.interp(knots, times, row) for row in np.eye(len(times))]
+    )  # value of each frame's hat at the knots
     weights = ((hats[:, 1:] + hats[:, :-1]) / 2 * np.diff(knots)).sum(1) / (end - start)
     return torch.tensordot(torch.tensor(weights, dtype=values.dtype, device=values.device), values, 1)
 

@@ -23,7 +23,9 @@ LID = 12000.0  # m
 TOP = SURFACE * np.exp(-LID / SCALE_HEIGHT)  # Pa
 DEFORMATION_PERIOD = 12 * SECONDS_PER_DAY  # s
 HADLEY_PERIOD = SECONDS_PER_DAY  # s
-Faces = tuple[np.ndarray, np.ndarray, np.ndarray]  # kg s-1 through western, southern and lower faces, (level, lat, lon)
+Faces = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # kg s-1 through western, southern and lower faces, (level, lat, lon)
 Flow = Callable[[LatLonGrid, HybridLevels, float], Faces]
 QUADRATURE = 6  # points per cell and direction for cell means
 
@@ -48,7 +50,10 @@ def deformation(grid: LatLonGrid, levels: HybridLevels, time: float) -> Faces:
     tau, b = DEFORMATION_PERIOD, 0.2 * TOP
     moved, thickness = lon - 2 * np.pi * time / tau, -np.diff(p)[:, None, None] / GRAVITY
     swing = np.cos(np.pi * time / tau)
-    psi = 10 / tau * np.outer(np.cos(lat) ** 2, np.sin(moved) ** 2) * swing - 2 * np.pi / tau * np.sin(lat)[:, None]
+    psi = (
+        10 / tau * np.outer(np.cos(lat) ** 2, np.sin(moved) ** 2) * swing
+        - 2 * np.pi / tau * np.sin(lat)[:, None]
+    )
     psi = psi * EARTH_RADIUS**2
     east = -np.diff(psi, axis=0)[:, :-1] * thickness
     north = np.diff(psi, axis=1)[:-1] * thickness
@@ -71,7 +76,9 @@ def hadley(grid: LatLonGrid, levels: HybridLevels, time: float) -> Faces:
     around[[0, -1]] = 0.0
     swing = np.cos(np.pi * time / HADLEY_PERIOD)
     density = SURFACE / (GAS_CONSTANT * 300.0)  # kg m-3 at the surface
-    overturning = density * 0.15 / 5 * EARTH_RADIUS**2 * swing * np.einsum("k,j,i->kji", height, around, np.diff(lon))
+    overturning = (
+        density * 0.15 / 5 * EARTH_RADIUS**2 * swing * np.einsum("k,j,i->kji", height, around, np.diff(lon))
+    )
     return east, -np.diff(overturning, axis=0)[:, :-1], np.diff(overturning, axis=1)[:-1]
 
 

@@ -42,7 +42,9 @@ def _cell(grid: LatLonGrid, lat: float, lon: float) -> tuple[int, int]:
         raise InputError(f"latitude must lie within -90..90 degrees north, got {lat:g}")
     row = int(np.clip(np.searchsorted(grid.lat_bounds, lat, side="right") - 1, 0, grid.shape[0] - 1))
     eastward = (lon - grid.lon_bounds[0]) % 360 + grid.lon_bounds[0]
-    return row, int(np.clip(np.searchsorted(grid.lon_bounds, eastward, side="right") - 1, 0, grid.shape[1] - 1))
+    return row, int(
+        np.clip(np.searchsorted(grid.lon_bounds, eastward, side="right") - 1, 0, grid.shape[1] - 1)
+    )
 
 
 def station(grid: LatLonGrid, levels: HybridLevels, lat: float, lon: float, level: int = 1) -> np.ndarray:
@@ -55,7 +57,12 @@ def station(grid: LatLonGrid, levels: HybridLevels, lat: float, lon: float, leve
 
 
 def column(
-    grid: LatLonGrid, levels: HybridLevels, lat: float, lon: float, surface_pressure: np.ndarray, kernel: np.ndarray | float = 1.0
+    grid: LatLonGrid,
+    levels: HybridLevels,
+    lat: float,
+    lon: float,
+    surface_pressure: np.ndarray,
+    kernel: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """The receptor of a column mean, (level, lat, lon) 1: layers by their air, times an averaging kernel (level,).
 
@@ -83,20 +90,27 @@ def footprint(
     last = len(ps) - 1
     frames = [last] * len(receptors) if frames is None else list(frames)
     if run.factor != 1:
-        raise InputError(f"footprints are taken on the grid of the winds, got a run refined {run.factor} times; use factor=1")
+        raise InputError(
+            f"footprints are taken on the grid of the winds, got a run refined {run.factor} times; use factor=1"
+        )
     if receptors.shape[1:] != run.transport.cells or len(frames) != len(receptors):
         raise InputError(
             f"expected receptors (receptor, level, lat, lon) on cells {run.transport.cells} and a frame for each, got "
             f"{receptors.shape} and {len(frames)} frames"
         )
     if not all(0 < frame <= last for frame in frames):
-        raise InputError(f"frames of receptors must lie within 1..{last}, got {frames}; give winds up to each observation")
+        raise InputError(
+            f"frames of receptors must lie within 1..{last}, got {frames}; give winds up to each observation"
+        )
     weights, observed = torch.tensor(np.asarray(receptors, np.float64)), torch.tensor(frames)
     adjoint = torch.zeros_like(weights)
     flux = np.zeros((len(receptors), last, *run.grid.shape))
     for done, k in enumerate(reversed(range(max(frames)))):
         adjoint = adjoint + weights * (observed == k + 1)[:, None, None, None]
-        q, f = torch.zeros_like(weights, requires_grad=True), torch.zeros(len(receptors), *run.grid.shape, dtype=torch.float64, requires_grad=True)
+        q, f = (
+            torch.zeros_like(weights, requires_grad=True),
+            torch.zeros(len(receptors), *run.grid.shape, dtype=torch.float64, requires_grad=True),
+        )
         adjoint, felt = torch.autograd.grad(run.advance(q, f, k, air, ps), (q, f), adjoint)
         flux[:, k] = felt.numpy() * UMOL
         progress(done + 1, max(frames))

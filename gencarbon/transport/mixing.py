@@ -17,7 +17,9 @@ from gencarbon.constants import GRAVITY
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 
-SCALE_HEIGHT = 7500.0  # m   of an isothermal atmosphere at 256 K; turns pressure into height for the diffusivity
+SCALE_HEIGHT = (
+    7500.0  # m   of an isothermal atmosphere at 256 K; turns pressure into height for the diffusivity
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ class Convection:
             return np.clip(overlap, 0, None) / np.clip(overlap, 0, None).sum()
 
         rising = self.strength * np.exp(-((grid.lat / self.width) ** 2))[:, None] * grid.area
-        inflow, outflow = share(self.sigma_base, 1.0), share(self.sigma_top, (self.sigma_top + self.sigma_base) / 2)
+        inflow, outflow = (
+            share(self.sigma_base, 1.0),
+            share(self.sigma_top, (self.sigma_top + self.sigma_base) / 2),
+        )
         return torch.tensor(inflow[:, None, None] * rising), torch.tensor(outflow[:, None, None] * rising)
 
 
@@ -80,13 +85,24 @@ class ColumnMixing:
 
     def __post_init__(self):
         if (self.entrained is None) != (self.detrained is None):
-            raise InputError("an updraft needs both entrained and detrained air, got one of them; give both or neither")
-        for name, value in (("exchange", self.exchange), ("entrained", self.entrained), ("detrained", self.detrained)):
+            raise InputError(
+                "an updraft needs both entrained and detrained air, got one of them; give both or neither"
+            )
+        for name, value in (
+            ("exchange", self.exchange),
+            ("entrained", self.entrained),
+            ("detrained", self.detrained),
+        ):
             if value is not None and not bool((value >= 0).all()):
-                raise InputError(f"{name} must not be negative or NaN, got {float(value.min()):.3g} kg s-1; it is an amount of air")
+                raise InputError(
+                    f"{name} must not be negative or NaN, got {float(value.min()):.3g} kg s-1; it is an amount of air"
+                )
         if self.entrained is not None:
             updraft, scale = self._updraft(), float(self.entrained.abs().max())
-            if float(updraft.min()) < -1e-9 * scale or float(updraft[..., -1, :, :].abs().max()) > 1e-9 * scale:
+            if (
+                float(updraft.min()) < -1e-9 * scale
+                or float(updraft[..., -1, :, :].abs().max()) > 1e-9 * scale
+            ):
                 raise InputError(
                     "entrained minus detrained air, summed from the surface up, must stay positive and end at 0, "
                     f"got {float(updraft.min()):.3g} .. {float(updraft[..., -1, :, :].abs().max()):.3g} kg s-1; detrain what was entrained"
@@ -121,7 +137,9 @@ class ColumnMixing:
         passing = below + entrained
         stays = torch.where(passing > 0, below / torch.where(passing > 0, passing, 1.0), 0.0)
         count = updraft.shape[-1]
-        recursion = torch.eye(count, dtype=stays.dtype, device=stays.device) - torch.diag_embed(stays[..., 1:], -1)
+        recursion = torch.eye(count, dtype=stays.dtype, device=stays.device) - torch.diag_embed(
+            stays[..., 1:], -1
+        )
         in_plume = torch.linalg.solve_triangular(recursion, torch.diag_embed(1 - stays), upper=False)
         around = torch.eye(count, dtype=stays.dtype, device=stays.device)[1:]
         return updraft[..., :-1, None] * (in_plume[..., :-1, :] - around)
@@ -131,7 +149,9 @@ def mix(q: Tensor, mass: Tensor, operator: Tensor) -> Tensor:
     """q (..., tracer, level, lat, lon) after one step of `operator`; mass broadcasts against q, kg."""
     if q.shape[-3] == 1:
         return q
-    step = (q[..., :-1, :, :] - q[..., 1:, :, :]).movedim((-4, -3), (-1, -2)).contiguous()  # small products go ten times faster so
+    step = (
+        (q[..., :-1, :, :] - q[..., 1:, :, :]).movedim((-4, -3), (-1, -2)).contiguous()
+    )  # small products go ten times faster so
     upward = (operator @ step).movedim((-1, -2), (-4, -3))
     nothing = torch.zeros_like(upward[..., :1, :, :])
     return q + (torch.cat([nothing, upward], -3) - torch.cat([upward, nothing], -3)) / mass

@@ -68,7 +68,9 @@ class OfflineRun:
         halves, whose air fluxes come from the parabola in time through three steps' means.
         """
         if self.factor == 1:
-            return self.transport.step(q, self._closed(air.east[k], air.north[k], ps[k], ps[k + 1], air.seconds), flux, air.seconds)
+            return self.transport.step(
+                q, self._closed(air.east[k], air.north[k], ps[k], ps[k + 1], air.seconds), flux, air.seconds
+            )
         added = flux.repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
         middle, seconds = (ps[k] + ps[k + 1]) / 2, air.seconds / 2
         after = min(k + 1, len(air.east) - 1)

@@ -35,10 +35,17 @@ def vertical_stencils(scheme: str, mass: Tensor) -> tuple[Stencil, Stencil]:
         return horizontal_stencils(scheme)
     behind, ahead = mass.narrow(-3, 0, count - 1), mass.narrow(-3, 1, count - 1)
     line = torch.zeros_like(behind), ahead / (behind + ahead), behind / (behind + ahead)
-    inner = [line[0], line[1], line[2], line[0]]  # weights of two layers below, two above each inner interface
+    inner = [
+        line[0],
+        line[1],
+        line[2],
+        line[0],
+    ]  # weights of two layers below, two above each inner interface
     if scheme == "ppm" and count >= 4:
         quartic = _quartic(*(mass.narrow(-3, k, count - 3) for k in range(4)))
-        inner = [torch.cat([w.narrow(-3, 0, 1), q, w.narrow(-3, count - 2, 1)], -3) for w, q in zip(inner, quartic)]
+        inner = [
+            torch.cat([w.narrow(-3, 0, 1), q, w.narrow(-3, count - 2, 1)], -3) for w, q in zip(inner, quartic)
+        ]
     bottom, top = mass.narrow(-3, 0, 1), mass.narrow(-3, count - 1, 1)
     zeros, ones = torch.zeros_like(bottom), torch.ones_like(top)
     below = [torch.cat([ones if k == 2 else zeros, w], -3) for k, w in enumerate(inner)]
@@ -55,7 +62,11 @@ def _quartic(m0: Tensor, m1: Tensor, m2: Tensor, m3: Tensor) -> list[Tensor]:
     slope_1, slope_2 = m2 * high / total, -m1 * low / total  # of the slopes of layers 1 and 2, eq. 1.7
     ahead_1, back_1 = _slope(m0, m1, m2)
     ahead_2, back_2 = _slope(m1, m2, m3)
-    step_01, step_12, step_23 = slope_1 * back_1, middle + slope_1 * ahead_1 + slope_2 * back_2, slope_2 * ahead_2
+    step_01, step_12, step_23 = (
+        slope_1 * back_1,
+        middle + slope_1 * ahead_1 + slope_2 * back_2,
+        slope_2 * ahead_2,
+    )
     return [-step_01, 1 + step_01 - step_12, step_12 - step_23, step_23]
 
 
@@ -89,16 +100,22 @@ def _sum(stencil: Stencil, cells: list[Tensor]) -> Tensor:
     return total
 
 
-def _monotone(before: Tensor, here: Tensor, after: Tensor, left: Tensor, right: Tensor, parabola: bool) -> tuple[Tensor, Tensor]:
+def _monotone(
+    before: Tensor, here: Tensor, after: Tensor, left: Tensor, right: Tensor, parabola: bool
+) -> tuple[Tensor, Tensor]:
     """Edges that make no new extremum: none at an extremum, else between the cell's mean and its neighbours'.
 
     A parabola must also not turn inside the cell: neither edge more than twice as far from the mean as the other (the same as
     Colella and Woodward 1984, 1.10). A line has both equally far (van Leer 1977, monotonised).
     """
     back, ahead = here - before, after - here
-    rising = (torch.sign(back) + torch.sign(ahead)).mul_(0.5).detach()  # 0 at an extremum; 1/2 beside a flat step, which bounds by 0
+    rising = (
+        (torch.sign(back) + torch.sign(ahead)).mul_(0.5).detach()
+    )  # 0 at an extremum; 1/2 beside a flat step, which bounds by 0
     if not parabola:
-        half = torch.minimum((right - left).mul_(rising / 2).clamp(min=0), torch.minimum(back.abs(), ahead.abs())).mul_(rising)
+        half = torch.minimum(
+            (right - left).mul_(rising / 2).clamp(min=0), torch.minimum(back.abs(), ahead.abs())
+        ).mul_(rising)
         return here - half, here + half
     low = torch.minimum((here - left).mul_(rising).clamp(min=0), back.abs())
     high = torch.minimum((right - here).mul_(rising).clamp(min=0), ahead.abs())

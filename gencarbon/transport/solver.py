@@ -80,7 +80,9 @@ class Transport:
     ) -> Tensor:
         """`step` without its checks, which look at values: in `substeps`, with zonal reach beyond a cell in `far` rows by the poles."""
         dt, q = seconds / substeps, q.double()
-        added = kgkg_to_ppm(surface_flux.double() * torch.as_tensor(self.grid.area, device=q.device))  # ppm kg s-1
+        added = kgkg_to_ppm(
+            surface_flux.double() * torch.as_tensor(self.grid.area, device=q.device)
+        )  # ppm kg s-1
         start, end = (m.unsqueeze(-4) for m in (air.mass_start, air.mass_end))
         mean = 0.0 if self.dtype == q.dtype else _mean(q, start)
         work = lambda x: x.to(self.dtype)  # noqa: E731
@@ -109,7 +111,11 @@ class Transport:
         inner = (self.levels.count - 1, *self.grid.shape)
         if inner[0] == 0 or (self.diffusivity is None and self.convection is None):
             return None
-        eddies = torch.zeros(inner) if self.diffusivity is None else self.diffusivity.exchange(self.levels, self.grid)
+        eddies = (
+            torch.zeros(inner)
+            if self.diffusivity is None
+            else self.diffusivity.exchange(self.levels, self.grid)
+        )
         plume = () if self.convection is None else self.convection.plume(self.levels, self.grid)
         return ColumnMixing(eddies, *plume)
 
@@ -152,7 +158,9 @@ def _compiled_substep():
     try:
         return torch.compile(_substep, dynamic=False)
     except Exception as error:
-        raise InputError(f"torch.compile is not available here ({error}); use Transport(compiled=False)") from error
+        raise InputError(
+            f"torch.compile is not available here ({error}); use Transport(compiled=False)"
+        ) from error
 
 
 def _total(mass: Tensor) -> Tensor:
