@@ -51,9 +51,7 @@ def footprint(
             )
         receptor = column(grid, levels, lat, lon, air.surface_pressure[-1], kernel)
     elif averaging_kernel is not None:
-        raise InputError(
-            f"an averaging kernel belongs to a column, got level={level}; give level=None"
-        )
+        raise InputError(f"an averaging kernel belongs to a column, got level={level}; give level=None")
     else:
         receptor = station(grid, levels, lat, lon, level)
     made = adjoint(OfflineRun(grid, levels, scheme), air, receptor[None], progress=progress)

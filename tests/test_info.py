@@ -40,6 +40,23 @@ def test_a_flux_file_states_pgc_per_year(tmp_path):
     assert "kg m-2 s-1" in console.export_text()
 
 
+def test_a_file_of_winds_states_how_far_it_is_from_closing(tmp_path):
+    ds = build.winds()
+    facts = describe_file(store(ds, tmp_path / "w.zarr"))[1]
+    assert (
+        facts["closure_pressure_hpa_per_day"] > 1
+        and facts["closure_wind_m_s"] > facts["closure_correction_m_s"] > 0
+    )
+    zonal = ds.assign(
+        u=ds.u.mean("lon") + 0 * ds.u, v=0 * ds.v, surface_pressure=0 * ds.surface_pressure + 1e5
+    )
+    for name in ("u", "v", "surface_pressure"):
+        zonal[name].attrs = ds[name].attrs
+    rings = describe_file(store(zonal, tmp_path / "z.zarr"))[1]
+    assert rings["closure_pressure_hpa_per_day"] < 1e-6 and rings["closure_wind_m_s"] > 1
+    assert "closure_wind_m_s" not in describe_file(store(ds.isel(time=[0]), tmp_path / "one.zarr"))[1]
+
+
 @pytest.mark.parametrize("role", ["background", "reference", "initial"])
 def test_a_co2_file_states_its_global_mean(tmp_path, role):
     ds = getattr(build, role)()

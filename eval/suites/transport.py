@@ -187,9 +187,10 @@ def _adjoint_identity() -> float:
         OfflineRun(grid, levels, "ppm"),
         torch.Generator(),
     )
-    draw = lambda *shape: torch.randn(
-        *shape, dtype=torch.float64, generator=generator.manual_seed(len(shape))
-    )
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=generator.manual_seed(len(shape)))
+
     cells = run.transport.cells
     x = [draw(1, *cells).requires_grad_(), draw(1, 21, *grid.shape).requires_grad_()]
     y, forward = draw(1, 1, *cells)[0], trajectory(run, x[0], 1e-8 * x[1], air)[-1]

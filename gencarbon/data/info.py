@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from rich.table import Table
 
@@ -15,9 +16,10 @@ from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import hours, rename_axes, step_of
 from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.refusal import refusal
-from gencarbon.data.store import canonical, open_dataset
+from gencarbon.data.store import FACE_FLUXES, canonical, open_dataset
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.transport.continuity import closure, conserve_air, face_fluxes
 from gencarbon.variables import VARIABLES
 
 
@@ -67,11 +69,14 @@ def describe_file(path: str | Path) -> tuple[Table, dict[str, Any]]:
     table = Table("what", "value", title=str(path))
     for key, value in facts.items():
         if key != "path":
-            table.add_row(
-                key,
-                "\n".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value),
-            )
+            table.add_row(key, _shown(value))
     return table, facts
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {v}" for k, v in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def check_files(paths: Iterable[str | Path]) -> list[Finding]:
@@ -138,7 +143,7 @@ def _totals(ds: xr.Dataset, role: str) -> dict[str, float]:
     if role == "fluxes":
         return {"flux_pgc_per_year": _pgc_per_year(ds)}
     if role == "winds":
-        return {"mean_surface_pressure_hpa": _area_mean(ds, ds["surface_pressure"]) / 100}
+        return {"mean_surface_pressure_hpa": _area_mean(ds, ds["surface_pressure"]) / 100} | _closure(ds)
     if "air_mass" in ds:
         air = ds["air_mass"]
         co2 = ds["co2"].mean("member") if "member" in ds.dims else ds["co2"]
@@ -148,6 +153,21 @@ def _totals(ds: xr.Dataset, role: str) -> dict[str, float]:
         column = ds["co2"].weighted(xr.DataArray(thickness, dims="level")).mean("level")
         return {"global_mean_ppm": _area_mean(ds, column)}
     return {"global_mean_ppm_equal_levels": _area_mean(ds, ds["co2"].mean("level"))}
+
+
+def _closure(ds: xr.Dataset) -> dict[str, float]:
+    """How far the first step of winds, or of their mass fluxes, is from closing continuity: `transport.continuity.closure`."""
+    if ds.sizes["time"] < 2:
+        return {}
+    grid, levels, two = LatLonGrid.from_dataset(ds), HybridLevels.from_dataset(ds), ds.isel(time=slice(0, 2))
+    load = lambda name: torch.tensor(np.asarray(two[name].values, np.float64))  # noqa: E731
+    ps = conserve_air(load("surface_pressure"), grid)
+    if FACE_FLUXES.keys() <= set(ds.data_vars):
+        faces = tuple(load(name)[0] for name in FACE_FLUXES)
+    else:
+        faces = face_fluxes(load("u").mean(0), load("v").mean(0), ps.mean(0), grid, levels)
+    seconds = float(step_of(ds["time"]) / np.timedelta64(1, "s"))
+    return {f"closure_{k}": v for k, v in closure(*faces, ps[0], ps[1], seconds, grid, levels).items()}
 
 
 def _pgc_per_year(ds: xr.Dataset) -> float:

@@ -80,31 +80,28 @@ class Transport:
     ) -> Tensor:
         """`step` without its checks, which look at values: in `substeps`, with zonal reach beyond a cell in `far` rows by the poles."""
         dt, q = seconds / substeps, q.double()
-        added = kgkg_to_ppm(
-            surface_flux.double() * torch.as_tensor(self.grid.area, device=q.device)
-        )  # ppm kg s-1
+        area = torch.as_tensor(self.grid.area, device=q.device)
+        added = kgkg_to_ppm(surface_flux.double() * area)  # ppm kg s-1
         start, end = (m.unsqueeze(-4) for m in (air.mass_start, air.mass_end))
-        mean = 0.0 if self.dtype == q.dtype else _mean(q, start)
-        work = lambda x: x.to(self.dtype)  # noqa: E731
+        mean = _mean(q, start) if self.dtype == torch.float32 else 0.0
+        work = lambda x: x.to(self.dtype) if isinstance(x, Tensor) else x  # noqa: E731
         moved = [work(flux.unsqueeze(-4) * dt) for flux in (air.east, air.north, air.up)]
-        stencils = tuple(
-            tuple(work(w) if isinstance(w, Tensor) else w for w in edge)
-            for edge in vertical_stencils(self.scheme, (start + end) / 2)
-        )
+        edges = vertical_stencils(self.scheme, (start + end) / 2)
+        stencils = tuple(tuple(work(weight) for weight in edge) for edge in edges)
         column = mixing or self._mixing
-        operator = work(column.operator(torch.minimum(air.mass_start, air.mass_end), dt)) if column else None
+        operator = column and work(column.operator(torch.minimum(air.mass_start, air.mass_end), dt))
         take = _compiled_substep() if self.compiled else _substep
         state, mass, gain = work(q - mean), work(start), work(added * dt)
         for k in range(substeps):
+            back = k % 2 == 1
             state, mass = take(
-                state, mass, *moved, gain, operator, stencils, self.scheme, self.limited, far, k % 2 == 1
+                state, mass, *moved, gain, operator, stencils, self.scheme, self.limited, far, back
             )
         # The air has arrived at mass_end to round-off: q times mass_end is the tracer's mass, and uniform stays uniform.
-        if self.dtype == q.dtype:
+        if self.dtype == torch.float64:
             return state
-        moved_q = mean + state.double()
-        owed = _mean(q, start) * _total(start) + added.sum((-1, -2))[..., None, None, None] * seconds
-        return moved_q + owed / _total(end) - _mean(moved_q, end)
+        owed = mean * _total(start) + added.sum((-1, -2))[..., None, None, None] * seconds
+        return mean + state + owed / _total(end) - _mean(mean + state, end)
 
     @cached_property
     def _mixing(self) -> ColumnMixing | None:
