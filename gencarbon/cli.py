@@ -223,7 +223,9 @@ def footprint_command(
     lat: Annotated[float, typer.Option(help="of the receptor, degrees north")],
     lon: Annotated[float, typer.Option(help="of the receptor, degrees east")],
     out: Annotated[Path, typer.Option(help="a new netCDF file")],
-    level: Annotated[int, typer.Option(min=1, help="of a station; 1 touches the surface")] = 1,
+    level: Annotated[
+        int | None, typer.Option(min=1, help="of a station; 1, the default, touches the surface")
+    ] = None,
     whole_column: Annotated[
         bool, typer.Option("--column", help="the column mean instead of a level")
     ] = False,
@@ -234,16 +236,20 @@ def footprint_command(
     from gencarbon.footprints import footprint
 
     refuse_existing(out)
+    if whole_column and level is not None:
+        raise InputError("a receptor is a column or a level, got --column and --level; give one of them")
     with _bar("footprint") as progress:
         task = progress.add_task("backwards in time", total=None)
         made = footprint(
             open_dataset(winds),
             lat,
             lon,
-            None if whole_column else level,
+            None if whole_column else level or 1,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    made.to_netcdf(out, engine="h5netcdf")
+    partial = out.with_name(f"{out.name}.partial")
+    made.to_netcdf(partial, engine="h5netcdf")
+    partial.rename(out)  # at once: a kill never leaves half of it
     _say(f"footprint: {out}; 1 umol m-2 s-1 everywhere, all the time: {float(made.footprint.sum()):.3g} ppm")
 
 

@@ -59,3 +59,6 @@ def test_the_command_writes_a_file_once(tmp_path):
     made = xr.open_dataset(tmp_path / "f.nc", engine="h5netcdf")
     xr.testing.assert_allclose(made, gencarbon.footprint(canonical.winds(6), 45, 8))
     assert isinstance(CliRunner().invoke(app, call).exception, InputError)  # never over an existing file
+    both = [*call[:-1], str(tmp_path / "g.nc"), "--level", "2", "--column"]
+    assert "--column and --level" in str(CliRunner().invoke(app, both).exception)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.nc", "winds.nc"]

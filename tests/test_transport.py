@@ -19,15 +19,14 @@ from gencarbon.transport.continuity import (
     face_fluxes,
 )
 from gencarbon.transport.mixing import ColumnMixing, Convection, Diffusivity, mix
-from gencarbon.transport.reconstruction import cell_edges, horizontal_stencils
 from gencarbon.transport.solver import Transport
 
 LEVELS = HybridLevels((0, 2000, 4000, 3000, 0), (1, 0.85, 0.5, 0.2, 0))
 HOURS = 3600.0
 
 
-def storm(grid, seconds=6 * HOURS):
-    """Strong, divergent winds across both poles and a moving surface pressure."""
+def storm(grid, seconds=6 * HOURS, strength=1.0, steady=False):
+    """Strong, divergent winds across both poles and a moving surface pressure (steady: it stays)."""
     lat, lon = torch.deg2rad(torch.tensor(grid.lat))[:, None], torch.deg2rad(torch.tensor(grid.lon))
     shear = torch.linspace(0.3, 1.5, LEVELS.count)[:, None, None]
     u = shear * (
@@ -40,7 +39,8 @@ def storm(grid, seconds=6 * HOURS):
         [1e5 + 1000 * torch.sin(lon) * torch.cos(lat), 1e5 + 1100 * torch.sin(lon + 0.05) * torch.cos(lat)]
     )
     ps = conserve_air(ps, grid)
-    return close(*face_fluxes(u, v, ps[0], grid, LEVELS), ps[0], ps[1], seconds, grid, LEVELS)
+    faces = (strength * f for f in face_fluxes(u, v, ps[0], grid, LEVELS))
+    return close(*faces, ps[0], ps[0] if steady else ps[1], seconds, grid, LEVELS)
 
 
 @pytest.mark.parametrize("shape", [(8, 16), (32, 64), (24, 48)])
@@ -142,29 +142,47 @@ def test_ppm_is_third_order_and_upwind_first_on_smooth_fields():
     assert order("ppm") > 2.7 and 1.7 < order("van_leer") < 2.5 and 0.7 < order("upwind") < 1.3
 
 
-def test_meridional_flow_passes_over_the_pole():
-    """Air that leaves northward over the pole on one meridian arrives on the opposite one: edge values see it."""
-    q = torch.zeros(1, 1, 8, 16, dtype=torch.float64)
-    q[..., -1, :8] = 1.0
-    mass = torch.ones(1, 8, 16, dtype=torch.float64)
-    over = lambda rows: torch.roll(rows.flip(-2), 8, -1)  # noqa: E731
-    still, _ = advect_north(q, mass, torch.zeros(1, 8, 16, dtype=torch.float64), "ppm", False)
-    assert torch.equal(still, q)
-    wave = torch.zeros_like(q)
-    wave[..., -2, :8], wave[..., -2, 8:] = (
-        1.0,
-        1.0,
-    )  # no difference across the pole: the northern edge of the last row is flat
-    halo = torch.cat([over(wave[..., :2, :]), wave, over(wave[..., -2:, :])], -2)
-    for field, beyond in (
-        (halo, -1 / 12),
-        (torch.cat([over(q[..., :2, :]), q, over(q[..., -2:, :])], -2), 0.0),
-    ):
-        _, right = cell_edges(field, horizontal_stencils("ppm"), "ppm", False, -2)
-        last = field[0, 0, 2:-2]
-        expected = 7 / 12 * (last[-1, :8] + last[-1, 8:]) - 1 / 12 * (last[-2, :8] + last[-2, 8:])
-        assert torch.allclose(right[0, 0, -1, :8], expected)
-        assert beyond == 0.0 or torch.allclose(expected, torch.full_like(expected, 2 * beyond))
+def swept(cells, face, share, moved, limited):
+    """Colella and Woodward (1984) with loops: tracer through the face between cells face - 1 and face of a line of cells."""
+    k = face - 1 if moved > 0 else face
+    q = cells[k]
+    left, right = (
+        7 * (cells[e - 1] + cells[e]) / 12 - (cells[e - 2] + cells[e + 1]) / 12 for e in (k, k + 1)
+    )
+    if limited:
+        left, right = (sorted((cells[e - 1], v, cells[e]))[1] for e, v in ((k, left), (k + 1, right)))
+        jump, bend = right - left, 6 * (q - (left + right) / 2)
+        if (right - q) * (q - left) <= 0:
+            left = right = q
+        elif jump * bend > jump**2:
+            left = 3 * q - 2 * right
+        elif jump * bend < -(jump**2):
+            right = 3 * q - 2 * left
+    jump, bend = right - left, 6 * (q - (left + right) / 2)
+    if moved > 0:
+        return moved * (right - share / 2 * (jump - (1 - 2 * share / 3) * bend))
+    return moved * (left + share / 2 * (jump + (1 - 2 * share / 3) * bend))
+
+
+@pytest.mark.parametrize("limited", [True, False])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("north", [True, False])
+def test_beyond_a_pole_lies_the_opposite_meridian(limited, sign, north):
+    n, half = 8, 8
+    q = torch.rand(1, 1, n, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    q += torch.cos(2 * torch.pi * torch.arange(16) / 16)  # odd across the pole: the wrong meridian is seen
+    moved = torch.zeros(1, n, 16, dtype=torch.float64)
+    face = n - 1 if north else 1
+    moved[:, face] = 0.3 * sign
+    after, _ = advect_north(q, torch.ones_like(moved), moved, "ppm", limited)
+    for i in range(16):
+        beyond = (i + half) % 16
+        meridian, opposite = q[0, 0, :, i].tolist(), q[0, 0, :, beyond].tolist()
+        line = [*opposite[2::-1], *meridian, *opposite[:-4:-1]]  # three cells beyond each pole
+        flux = swept(line, face + 3, 0.3, 0.3 * sign, limited)
+        for row, gain in ((face - 1, -1), (face, 1)):
+            expected = (q[0, 0, row, i] + gain * flux) / (1 + gain * 0.3 * sign)
+            assert after[0, 0, row, i] == pytest.approx(float(expected), abs=1e-13)
 
 
 def test_vertical_advection_keeps_linear_profiles_in_unequal_layers():
@@ -289,13 +307,8 @@ def test_rows_where_air_comes_from_afar_make_no_difference_elsewhere():
 @pytest.mark.parametrize("limited", [True, False])
 def test_members_with_winds_of_their_own_go_in_one_call(limited):
     grid, generator = LatLonGrid.equiangular(16, 32), torch.Generator().manual_seed(0)
-    airs = [storm(grid), storm(grid, 5 * HOURS)]
-    batch = MassFluxes(
-        *(
-            torch.stack([getattr(a, f) for a in airs])
-            for f in ("mass_start", "mass_end", "east", "north", "up")
-        )
-    )
+    airs = [storm(grid, HOURS), storm(grid, HOURS, strength=0.7)]
+    batch = batched(*airs)
     q = torch.rand(2, 3, LEVELS.count, 16, 32, dtype=torch.float64, generator=generator)
     flux = 1e-7 * torch.rand(2, 3, 16, 32, dtype=torch.float64, generator=generator)
     model = Transport(grid, LEVELS, "ppm", limited)
@@ -348,12 +361,18 @@ def test_a_compiled_step_is_the_same_step():
     if not shutil.which("g++"):
         pytest.skip("torch.compile needs a C++ compiler")
     grid = LatLonGrid.equiangular(16, 32)
-    air = storm(grid)
+    air = storm(grid, HOURS)
     q = torch.rand(2, LEVELS.count, 16, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     plain, fused = (
         Transport(grid, LEVELS, compiled=c).step(q, air, torch.zeros(2, 16, 32), HOURS) for c in (False, True)
     )
     assert torch.allclose(plain, fused, rtol=0, atol=1e-13)
+
+
+def batched(*airs):
+    """Air of several members."""
+    fields = ("mass_start", "mass_end", "east", "north", "up")
+    return MassFluxes(*(torch.stack([getattr(a, f) for a in airs]) for f in fields))
 
 
 def refused(match, q=None, flux=None, air=None, grid=None, **options):
@@ -369,21 +388,49 @@ def test_bad_fluxes_and_schemes_are_refused():
     air = storm(grid, HOURS)
     bad = air.east.clone()
     bad[0, 2, 3] = float("nan")
-    refused("1 NaN or infinite values in east.*check the winds", air=replace(air, east=bad))
+    refused(r"\(east\) must be finite, got 1 NaN or infinite.*check the winds", air=replace(air, east=bad))
     refused(
         "positive, got -1 kg in mass_end.*surface pressure", air=replace(air, mass_end=0 * air.mass_end - 1)
     )
     refused("shape of the air mass.*on one grid", air=replace(air, north=air.north[..., :8]))
-    refused(r"cells \(4, 8, 16\).*regrid", q=torch.zeros(1, 4, 16, 32))
-    refused("regrid the fluxes", flux=torch.zeros(1, 16, 32))
-    refused("surface fluxes must be finite", flux=torch.full((1, 8, 16), float("nan")))
-    refused("even number of substeps, got substeps of 1000 s; use", substep=1000.0)
-    storms = replace(air, east=air.east * 30, north=air.north * 30, up=air.up * 30)
-    refused("Courant number .* of a substep of 1800 s.*use", air=storms, substep=1800.0)
     refused(
-        "cells in an interval.*units of the winds", air=replace(air, east=air.east * 1e6, up=air.up * 1e6)
+        "over the interval of 3600 s, got a cell that misses .* close the fluxes", air=storm(grid, 6 * HOURS)
     )
-    with pytest.raises(ValueError, match="one of"):
+    refused(r"cells \(4, 8, 16\).*regrid", q=torch.zeros(1, 4, 16, 32))
+    refused(r"one for all, got \(2,\).*leading dimensions", air=batched(air, air))
+    refused(
+        "mole fractions must be finite, got 1 NaN",
+        q=torch.zeros(1, 4, 8, 16).masked_fill(torch.arange(512).reshape(1, 4, 8, 16) == 7, torch.nan),
+    )
+    refused("regrid the fluxes", flux=torch.zeros(1, 16, 32))
+    refused("regrid the fluxes", flux=torch.zeros(8, 16))
+    refused("surface fluxes must be finite, got 128", flux=torch.full((1, 8, 16), float("nan")))
+    refused("even number of substeps, got substeps of 1000 s; use", substep=1000.0)
+    refused("even number of substeps, got substeps of 0 s; use", substep=0.0)
+    refused(
+        "Courant number .* of a substep of 1800 s.*use",
+        air=storm(grid, HOURS, 30.0, steady=True),
+        substep=1800.0,
+    )
+    refused("cells in an interval.*units of the winds", air=storm(grid, HOURS, 1e6, steady=True))
+    refused("regrid it first", mixing=ColumnMixing(torch.zeros(3, 4, 8)))
+    for seconds in (-HOURS, float("nan")):
+        with pytest.raises(InputError, match="positive number of seconds"):
+            Transport(grid, LEVELS).step(torch.zeros(1, 4, 8, 16), air, torch.zeros(1, 8, 16), seconds)
+
+
+def test_settings_that_cannot_be_are_refused(monkeypatch):
+    grid = LatLonGrid.equiangular(8, 16)
+    with pytest.raises(InputError, match="one of"):
         Transport(grid, LEVELS, "spectral")
-    with pytest.raises(ValueError, match="float32 or"):
+    with pytest.raises(InputError, match="float32 or"):
         Transport(grid, LEVELS, dtype=torch.float16)
+    with pytest.raises(InputError, match=r"global grid, got 20..60 degrees north"):
+        Transport(LatLonGrid((20, 40, 60), tuple(np.linspace(0, 360, 9))), LEVELS)
+    with pytest.raises(InputError, match="evenly spaced cells"):
+        Transport(LatLonGrid((-90, 0, 90), (0, 90, 100, 200, 360)), LEVELS)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match=r"C\+\+ compiler, found none"):
+        Transport(grid, LEVELS, compiled=True)
+    with pytest.raises(InputError, match="set sigma_base and sigma_top within"):
+        Convection().plume(HybridLevels((0, 0), (1, 0.95)), grid)

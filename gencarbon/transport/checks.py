@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gencarbon.errors import InputError
+from gencarbon.grid import LatLonGrid
 from gencarbon.transport.continuity import MassFluxes, divergence
 
 MAX_SHARE = 0.9  # largest share of a cell's air that may leave through its southern and northern, or lower and upper face at once
+OPEN = 1e-9  # largest part of a cell's air by which continuity may be open: round-off is 1e-13
 MAX_SUBSTEPS = 500  # an interval that needs more has wrong units or an unsuitable length
 
 
-def check_air(air: MassFluxes) -> None:
-    """Finite fluxes of one shape and positive air masses."""
+@torch.no_grad()
+def check_air(air: MassFluxes, seconds: float) -> None:
+    """Finite fluxes of one shape, positive air masses, and continuity closed in every cell over `seconds`."""
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise InputError(
+            f"an interval must last a positive number of seconds, got {seconds:g}; run backwards with the adjoint"
+        )
     for name in ("mass_start", "mass_end", "east", "north", "up"):
         value = getattr(air, name)
         if value.shape != air.mass_start.shape:
@@ -23,32 +31,63 @@ def check_air(air: MassFluxes) -> None:
                 f"air mass fluxes must have the shape of the air mass, {tuple(air.mass_start.shape)}, got {name} "
                 f"{tuple(value.shape)}; put winds and surface pressure on one grid"
             )
-        bad = int((~torch.isfinite(value)).sum())
-        if bad:
-            raise InputError(
-                f"air mass fluxes must be finite, got {bad} NaN or infinite values in {name}; check the winds and the surface pressure"
-            )
+        _check_finite(value, f"air mass fluxes ({name})", "check the winds and the surface pressure")
         if name.startswith("mass") and float(value.min()) <= 0:
             raise InputError(
                 f"air masses must be positive, got {float(value.min()):.4g} kg in {name}; check the surface pressure (Pa) "
                 "and the hybrid coefficients (Pa and 1)"
             )
+    outflow = divergence(air.east, air.north) + _net_outflow_up(air.up)
+    open_by = float(((air.mass_start - seconds * outflow - air.mass_end) / air.mass_start).abs().max())
+    if open_by > OPEN:
+        raise InputError(
+            f"air must close continuity over the interval of {seconds:g} s, got a cell that misses {open_by:.2g} of its air; "
+            "close the fluxes for this interval (continuity.close)"
+        )
 
 
 def check_tracer(q: Tensor, surface_flux: Tensor, air: MassFluxes, cells: tuple[int, int, int]) -> None:
     """The tracer, the air and the surface flux lie on the cells (level, lat, lon) of the transport."""
-    if tuple(air.mass_start.shape[-3:]) != cells or tuple(q.shape[-3:]) != cells or q.dim() < 4:
+    shape = tuple(q.shape)
+    if tuple(air.mass_start.shape[-3:]) != cells or shape[-3:] != cells or q.dim() < 4:
         raise InputError(
             f"expected a tracer (..., tracer, level, lat, lon) and air (..., level, lat, lon) on cells {cells}, got "
-            f"{tuple(q.shape)} and {tuple(air.mass_start.shape)}; regrid one onto the other"
+            f"{shape} and {tuple(air.mass_start.shape)}; regrid one onto the other"
         )
-    if surface_flux.shape[-2:] != q.shape[-2:] or surface_flux.shape[-3] not in (1, q.shape[-4]):
+    if tuple(air.mass_start.shape[:-3]) not in ((), shape[:-4]):
         raise InputError(
-            f"expected surface fluxes (..., tracer, lat, lon) on the tracer's cells {(q.shape[-4], *q.shape[-2:])}, got "
+            f"expected air for each of the tracer's batch {shape[:-4]} or one for all, got {tuple(air.mass_start.shape[:-3])}; "
+            "give q the leading dimensions of the winds"
+        )
+    if tuple(surface_flux.shape) not in ((*shape[:-3], *cells[1:]), (shape[-4], *cells[1:])):
+        raise InputError(
+            f"expected surface fluxes on the tracer's cells, {(*shape[:-3], *cells[1:])}, got "
             f"{tuple(surface_flux.shape)}; regrid the fluxes conservatively first"
         )
-    if not bool(torch.isfinite(surface_flux).all()):
-        raise InputError("surface fluxes must be finite, got NaN or infinity; fill or mask them first")
+    _check_finite(q, "mole fractions", "fill or mask them first")
+    _check_finite(surface_flux, "surface fluxes", "fill or mask them first")
+
+
+def _check_finite(value: Tensor, what: str, remedy: str) -> None:
+    if not bool(torch.isfinite(value).all()):
+        bad = int((~torch.isfinite(value)).sum())
+        raise InputError(f"{what} must be finite, got {bad} NaN or infinite values; {remedy}")
+
+
+def check_grid(grid: LatLonGrid) -> None:
+    """A whole sphere of evenly spaced longitudes: what the poles, the rings and the closing of continuity rely on."""
+    lat, lon = grid.lat_bounds, grid.lon_bounds
+    steps = np.diff(lon)
+    if abs(lat[0] + 90) > 1e-6 or abs(lat[-1] - 90) > 1e-6 or abs(lon[-1] - lon[0] - 360) > 1e-6:
+        raise InputError(
+            f"transport needs a global grid, got {lat[0]:g}..{lat[-1]:g} degrees north and {lon[0]:g}..{lon[-1]:g} degrees east; "
+            "take the whole sphere"
+        )
+    if len(steps) < 4 or len(lat) < 3 or np.ptp(steps) > 1e-6:
+        raise InputError(
+            f"transport needs at least 2 rows of at least 4 evenly spaced cells, got {len(lat) - 1} rows of {len(steps)} cells "
+            f"{steps.min():g} to {steps.max():g} degrees wide; regrid first"
+        )
 
 
 @torch.no_grad()
@@ -82,7 +121,7 @@ def count_substeps(air: MassFluxes, seconds: float, substep: float | None) -> in
         )
     if substep is None:
         return needed
-    count = round(seconds / substep)
+    count = round(seconds / substep) if math.isfinite(substep) and substep > 0 else 0
     if count < 2 or count % 2 or abs(count * substep - seconds) > 1e-9 * seconds:
         raise InputError(
             f"an interval of {seconds:g} s must be an even number of substeps, got substeps of {substep:g} s; use {seconds / needed:g} s"

@@ -39,7 +39,13 @@ class Footprint:
 
 def _cell(grid: LatLonGrid, lat: float, lon: float) -> tuple[int, int]:
     if not -90 <= lat <= 90:
-        raise InputError(f"latitude must lie within -90..90 degrees north, got {lat:g}")
+        raise InputError(
+            f"latitude must lie within -90..90 degrees north, got {lat:g}; correct the receptor's place"
+        )
+    if not np.isfinite(lon):
+        raise InputError(
+            f"longitude must be a number of degrees east, got {lon:g}; correct the receptor's place"
+        )
     row = int(np.clip(np.searchsorted(grid.lat_bounds, lat, side="right") - 1, 0, grid.shape[0] - 1))
     eastward = (lon - grid.lon_bounds[0]) % 360 + grid.lon_bounds[0]
     return row, int(
@@ -49,7 +55,7 @@ def _cell(grid: LatLonGrid, lat: float, lon: float) -> tuple[int, int]:
 
 def station(grid: LatLonGrid, levels: HybridLevels, lat: float, lon: float, level: int = 1) -> np.ndarray:
     """The receptor of the cell around a station, (level, lat, lon) 1; level 1 touches the surface."""
-    if not 1 <= level <= levels.count:
+    if level not in range(1, levels.count + 1):
         raise InputError(f"level must be 1 (at the surface) to {levels.count}, got {level}")
     weights = np.zeros((levels.count, *grid.shape))
     weights[(level - 1, *_cell(grid, lat, lon))] = 1.0
@@ -68,6 +74,10 @@ def column(
 
     surface_pressure: (lat, lon) Pa at the time of the sounding.
     """
+    if not np.isfinite(kernel).all():
+        raise InputError(
+            "an averaging kernel must be finite, got NaN or infinity; fill or drop its layers first"
+        )
     air = levels.thickness(surface_pressure)
     row, place = _cell(grid, lat, lon)
     weights = np.zeros_like(air)
@@ -98,7 +108,7 @@ def footprint(
             f"expected receptors (receptor, level, lat, lon) on cells {run.transport.cells} and a frame for each, got "
             f"{receptors.shape} and {len(frames)} frames"
         )
-    if not all(0 < frame <= last for frame in frames):
+    if not all(frame in range(1, last + 1) for frame in frames):
         raise InputError(
             f"frames of receptors must lie within 1..{last}, got {frames}; give winds up to each observation"
         )

@@ -59,8 +59,13 @@ class Convection:
         sigma = (np.array(levels.a) + np.array(levels.b) * 1e5) / 1e5
 
         def share(low: float, high: float) -> np.ndarray:
-            overlap = np.minimum(sigma[:-1], high) - np.maximum(sigma[1:], low)
-            return np.clip(overlap, 0, None) / np.clip(overlap, 0, None).sum()
+            overlap = np.clip(np.minimum(sigma[:-1], high) - np.maximum(sigma[1:], low), 0, None)
+            if not overlap.any():
+                raise InputError(
+                    f"a plume from sigma {self.sigma_base:g} to {self.sigma_top:g} needs layers there, got sigma {sigma[0]:g} to "
+                    f"{sigma[-1]:g}; set sigma_base and sigma_top within the levels"
+                )
+            return overlap / overlap.sum()
 
         rising = self.strength * np.exp(-((grid.lat / self.width) ** 2))[:, None] * grid.area
         inflow, outflow = (
@@ -93,7 +98,7 @@ class ColumnMixing:
             ("entrained", self.entrained),
             ("detrained", self.detrained),
         ):
-            if value is not None and not bool((value >= 0).all()):
+            if value is not None and not bool(((value >= 0) & torch.isfinite(value)).all()):
                 raise InputError(
                     f"{name} must not be negative or NaN, got {float(value.min()):.3g} kg s-1; it is an amount of air"
                 )
@@ -117,6 +122,12 @@ class ColumnMixing:
         With D the differences of layers below and above each interface, q' = q - m^-1 D^T F and F = dt K D q':
         H = (1 + dt K D m^-1 D^T)^-1 dt K.
         """
+        for name, value in (("exchange", self.exchange[..., :1, :, :]), ("entrained", self.entrained)):
+            cells = mass.shape[-3:] if name == "entrained" else (1, *mass.shape[-2:])
+            if value is not None and value.shape[-3:] != torch.Size(cells):
+                raise InputError(
+                    f"{name} must lie on the cells of the air {tuple(mass.shape[-3:])}, got {tuple(value.shape)}; regrid it first"
+                )
         m = mass.double().movedim(-3, -1)
         count = m.shape[-1]
         eye = torch.eye(count, dtype=m.dtype, device=m.device)

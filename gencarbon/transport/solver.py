@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
@@ -12,7 +14,7 @@ from gencarbon.constants import kgkg_to_ppm
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.advection import Stencils, advect_east, advect_north, advect_up
-from gencarbon.transport.checks import check_air, check_tracer, count_substeps, far_rows
+from gencarbon.transport.checks import check_air, check_grid, check_tracer, count_substeps, far_rows
 from gencarbon.transport.continuity import MassFluxes, close
 from gencarbon.transport.mixing import ColumnMixing, Convection, Diffusivity, mix
 from gencarbon.transport.reconstruction import SCHEMES, vertical_stencils
@@ -22,7 +24,8 @@ from gencarbon.transport.reconstruction import SCHEMES, vertical_stencils
 class Transport:
     """A scheme on a grid. Dimensionally split with the air mass carried along, in pairs of opposite order (Strang 1968).
 
-    scheme: "ppm", "van_leer" or "upwind". limited: monotone (and so positive); unlimited is linear in the tracer.
+    scheme: "ppm", "van_leer" or "upwind". limited: monotone (and so positive, to the round-off of dtype); unlimited is linear in
+    the tracer.
     diffusivity, convection: parameterised mixing in columns, None for none.
     dtype: arithmetic of the substeps. With float32 they carry deviations from each tracer's mean, and mass is settled in float64.
     compiled: fuse the substep with torch.compile (needs a C++ compiler; the first step takes some seconds).
@@ -38,10 +41,16 @@ class Transport:
     compiled: bool = False
 
     def __post_init__(self):
+        check_grid(self.grid)
         if self.scheme not in SCHEMES:
-            raise ValueError(f"scheme must be one of {SCHEMES}, got {self.scheme!r}")
+            raise InputError(f"scheme must be one of {SCHEMES}, got {self.scheme!r}")
         if self.dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"dtype must be torch.float32 or torch.float64, got {self.dtype}")
+            raise InputError(f"dtype must be torch.float32 or torch.float64, got {self.dtype}")
+        compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++"))
+        if self.compiled and not any(map(shutil.which, compilers)):
+            raise InputError(
+                "compiled=True needs a C++ compiler, found none; install one (g++) or use compiled=False"
+            )
 
     @property
     def cells(self) -> tuple[int, int, int]:
@@ -63,10 +72,13 @@ class Transport:
         lon) kg m-2 s-1, upward positive; seconds: length of the interval; substep: s, an even part of it, by default as long as the
         air allows; mixing: strengths of this interval, by default those of the parameterisations. Raises InputError.
         """
-        check_air(air)
+        check_air(air, seconds)
         check_tracer(q, surface_flux, air, self.cells)
         n = count_substeps(air, seconds, substep)
-        return self.advance(q, air, surface_flux, seconds, n, far_rows(air, seconds / n), mixing)
+        far = far_rows(air, seconds / n)
+        if self.compiled:  # more rows give the same bits; few different numbers of them mean few compilations
+            far = next(rows for rows in (0, self.grid.shape[0] // 4, self.grid.shape[0]) if rows >= far)
+        return self.advance(q, air, surface_flux, seconds, n, far, mixing)
 
     def advance(
         self,
@@ -152,12 +164,7 @@ def _substep(
 
 @cache
 def _compiled_substep():
-    try:
-        return torch.compile(_substep, dynamic=False)
-    except Exception as error:
-        raise InputError(
-            f"torch.compile is not available here ({error}); use Transport(compiled=False)"
-        ) from error
+    return torch.compile(_substep, dynamic=False)
 
 
 def _total(mass: Tensor) -> Tensor:
