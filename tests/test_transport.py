@@ -413,7 +413,8 @@ def test_bad_fluxes_and_schemes_are_refused():
         substep=1800.0,
     )
     refused("cells in an interval.*units of the winds", air=storm(grid, HOURS, 1e6, steady=True))
-    refused("regrid it first", mixing=ColumnMixing(torch.zeros(3, 4, 8)))
+    refused(r"exchange must have the shape \(3, 8, 16\).*regrid", mixing=ColumnMixing(torch.zeros(3, 4, 8)))
+    refused(r"exchange must have the shape \(3, 8, 16\)", mixing=ColumnMixing(torch.zeros(4, 8, 16)))
     for seconds in (-HOURS, float("nan")):
         with pytest.raises(InputError, match="positive number of seconds"):
             Transport(grid, LEVELS).step(torch.zeros(1, 4, 8, 16), air, torch.zeros(1, 8, 16), seconds)

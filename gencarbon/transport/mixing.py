@@ -113,6 +113,16 @@ class ColumnMixing:
                     f"got {float(updraft.min()):.3g} .. {float(updraft[..., -1, :, :].abs().max()):.3g} kg s-1; detrain what was entrained"
                 )
 
+    def _check_cells(self, levels: int, rows: int, columns: int) -> None:
+        for name, value, layers in (
+            ("exchange", self.exchange, levels - 1),
+            ("entrained", self.entrained, levels),
+        ):
+            if value is not None and tuple(value.shape[-3:]) != (layers, rows, columns):
+                raise InputError(
+                    f"{name} must have the shape {(layers, rows, columns)} of the air's cells, got {tuple(value.shape[-3:])}; regrid it first"
+                )
+
     def _updraft(self) -> Tensor:
         return torch.cumsum(self.entrained - self.detrained, -3)
 
@@ -122,12 +132,7 @@ class ColumnMixing:
         With D the differences of layers below and above each interface, q' = q - m^-1 D^T F and F = dt K D q':
         H = (1 + dt K D m^-1 D^T)^-1 dt K.
         """
-        for name, value in (("exchange", self.exchange[..., :1, :, :]), ("entrained", self.entrained)):
-            cells = mass.shape[-3:] if name == "entrained" else (1, *mass.shape[-2:])
-            if value is not None and value.shape[-3:] != torch.Size(cells):
-                raise InputError(
-                    f"{name} must lie on the cells of the air {tuple(mass.shape[-3:])}, got {tuple(value.shape)}; regrid it first"
-                )
+        self._check_cells(*mass.shape[-3:])
         m = mass.double().movedim(-3, -1)
         count = m.shape[-1]
         eye = torch.eye(count, dtype=m.dtype, device=m.device)
