@@ -233,7 +233,7 @@ def footprint_command(
     """What a station or a column feels of every surface flux before it: ppm per (umol m-2 s-1), by the adjoint of the transport."""
     from gencarbon.data.checks import refuse_existing
     from gencarbon.data.store import open_dataset
-    from gencarbon.footprints import footprint
+    from gencarbon.footprints import footprint, write_footprint
 
     refuse_existing(out)
     if whole_column and level is not None:
@@ -247,9 +247,7 @@ def footprint_command(
             None if whole_column else level or 1,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    partial = out.with_name(f"{out.name}.partial")
-    made.to_netcdf(partial, engine="h5netcdf")
-    partial.rename(out)  # at once: a kill never leaves half of it
+    write_footprint(made, out)
     _say(f"footprint: {out}; 1 umol m-2 s-1 everywhere, all the time: {float(made.footprint.sum()):.3g} ppm")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ from gencarbon.data.store import canonical
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.sampling.coarse_run import air_motion, has_mass_fluxes
-from gencarbon.transport.footprint import column, station
+from gencarbon.transport.footprint import Footprint, column, station
 from gencarbon.transport.footprint import footprint as adjoint
 from gencarbon.transport.offline import OfflineRun
 from gencarbon.variables import level_coordinates
@@ -55,6 +56,24 @@ def footprint(
     else:
         receptor = station(grid, levels, lat, lon, level)
     made = adjoint(OfflineRun(grid, levels, scheme), air, receptor[None], progress=progress)
+    labelled = _label(made, winds["time"], grid, levels)
+    labelled.attrs |= {
+        "receptor": f"{lat:g} N, {lon:g} E, " + ("column" if level is None else f"level {level}"),
+        "scheme": f"{scheme}, no limiter",
+        "air_mass_fluxes": "as given" if has_mass_fluxes(winds) else "estimated from winds at cell centres",
+    }
+    return labelled
+
+
+def write_footprint(made: xr.Dataset, path: Path) -> None:
+    """Writes netCDF at once: a kill never leaves half of it."""
+    partial = path.with_name(f"{path.name}.partial")
+    made.to_netcdf(partial, engine="h5netcdf")
+    partial.rename(path)
+
+
+def _label(made: Footprint, time: xr.DataArray, grid: LatLonGrid, levels: HybridLevels) -> xr.Dataset:
+    """CF names and units for the one receptor, which sees the last time."""
     return xr.Dataset(
         {
             "footprint": (("time", "lat", "lon"), made.flux[0], {
@@ -67,7 +86,7 @@ def footprint(
             "cell_area": (("lat", "lon"), grid.area, {"units": "m2", "standard_name": "cell_area"}),
         },
         {
-            "time": winds["time"][:-1],
+            "time": time[:-1],
             "lat": ("lat", grid.lat, {"units": "degrees_north", "standard_name": "latitude"}),
             "lon": ("lon", grid.lon, {"units": "degrees_east", "standard_name": "longitude"}),
             **level_coordinates(levels),
@@ -76,9 +95,6 @@ def footprint(
             "title": "Footprint computed with gencarbon",
             "Conventions": "CF-1.11",
             "gencarbon_version": version("gencarbon"),
-            "receptor": f"{lat:g} N, {lon:g} E, " + ("column" if level is None else f"level {level}"),
-            "receptor_time": str(winds["time"].values[-1]),
-            "scheme": f"{scheme}, no limiter",
-            "air_mass_fluxes": "as given" if has_mass_fluxes(winds) else "estimated from winds at cell centres",
+            "receptor_time": str(time.values[-1]),
         },
     )  # fmt: skip

@@ -14,7 +14,7 @@ from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.sample_data import load_sample
 from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.transport import cases, correlated, dcmip
-from gencarbon.transport.continuity import closure, face_fluxes
+from gencarbon.transport.continuity import close, closure, face_fluxes
 from gencarbon.transport.footprint import trajectory
 from gencarbon.transport.offline import OfflineRun
 
@@ -211,10 +211,11 @@ def _closure() -> Figures:
         "winds_at_centres": face_fluxes(middle(load("u")), middle(load("v")), middle(ps), grid, levels),
         "mass_fluxes": (east, north),
     }
+    where = 21600.0, grid, levels
     return {
         f"closure/{name}/{key}": Figure(value, CLOSURE_UNITS[key])
         for name, faces in given.items()
-        for key, value in closure(*faces, ps[:-1], ps[1:], 21600.0, grid, levels).items()
+        for key, value in closure(*faces, close(*faces, ps[:-1], ps[1:], *where), 21600.0, grid).items()
     }
 
 

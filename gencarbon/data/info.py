@@ -19,7 +19,7 @@ from gencarbon.data.refusal import refusal
 from gencarbon.data.store import FACE_FLUXES, canonical, open_dataset
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
-from gencarbon.transport.continuity import closure, conserve_air, face_fluxes
+from gencarbon.transport.continuity import close, closure, conserve_air, face_fluxes
 from gencarbon.variables import VARIABLES
 
 
@@ -167,7 +167,8 @@ def _closure(ds: xr.Dataset) -> dict[str, float]:
     else:
         faces = face_fluxes(load("u").mean(0), load("v").mean(0), ps.mean(0), grid, levels)
     seconds = float(step_of(ds["time"]) / np.timedelta64(1, "s"))
-    return {f"closure_{k}": v for k, v in closure(*faces, ps[0], ps[1], seconds, grid, levels).items()}
+    air = close(*faces, ps[0], ps[1], seconds, grid, levels)
+    return {f"closure_{k}": v for k, v in closure(*faces, air, seconds, grid).items()}
 
 
 def _pgc_per_year(ds: xr.Dataset) -> float:

@@ -182,29 +182,22 @@ def missing(east: Tensor, north: Tensor, mass_start: Tensor, mass_end: Tensor, s
 
 
 def closure(
-    east: Tensor,
-    north: Tensor,
-    ps_start: Tensor,
-    ps_end: Tensor,
-    seconds: float,
-    grid: LatLonGrid,
-    levels: HybridLevels,
+    east: Tensor, north: Tensor, air: MassFluxes, seconds: float, grid: LatLonGrid
 ) -> dict[str, float]:
-    """How far fluxes are from closing, before `close`: numbers with their units in the names.
+    """How far fluxes (kg s-1) were from closing before `close` made `air` of them: numbers with their units in the names.
 
     pressure_hpa_per_day: root mean square of the pressure tendency that the fluxes miss. air_per_month: mean absolute part of a
     column's air that they would gain or lose wrongly in 30 days. correction_m_s, wind_m_s: root mean square of the barotropic wind
     added and of the wind (flux over thickness, through western faces).
     """
-    area = torch.tensor(grid.area)
-    air = close(east, north, ps_start, ps_end, seconds, grid, levels)
+    area, column = torch.tensor(grid.area), air.mass_start.sum(-3)
     miss = missing(east, north, air.mass_start, air.mass_end, seconds)
     mean = lambda x: float((x * area).sum() / (area.sum() * x.numel() / area.numel()))  # noqa: E731
-    length = EARTH_RADIUS * np.deg2rad(np.diff(grid.lat_bounds))[:, None] / GRAVITY
-    speed = lambda flux: flux / torch.tensor(length) / ps_start  # noqa: E731
+    height = torch.tensor(EARTH_RADIUS * np.deg2rad(np.diff(grid.lat_bounds)))[:, None]
+    speed = lambda flux: flux / (column / area * height)  # noqa: E731
     return {
         "pressure_hpa_per_day": mean((miss * GRAVITY / area) ** 2) ** 0.5 * SECONDS_PER_DAY / 100,
-        "air_per_month": mean((miss / air.mass_start.sum(-3)).abs()) * 30 * SECONDS_PER_DAY,
+        "air_per_month": mean((miss / column).abs()) * 30 * SECONDS_PER_DAY,
         "correction_m_s": mean(speed((air.east - east).sum(-3)) ** 2) ** 0.5,
         "wind_m_s": mean(speed(east.sum(-3)) ** 2) ** 0.5,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 LOW, HIGH = 0.1, 1.0  # range of chi, the cosine bells
-CHORD = 200  # points of the curve among which the nearest is sought, before refinement
+POINTS = 200  # points of the curve among which the nearest is sought, before refinement
 
 
 def partner(chi: np.ndarray) -> np.ndarray:
@@ -21,7 +21,7 @@ def distance(chi: np.ndarray, xi: np.ndarray) -> np.ndarray:
     """Distance of each cell to the curve, both axes in units of their ranges."""
     wide, high = HIGH - LOW, partner(LOW) - partner(HIGH)
     square = lambda c: ((chi - c) / wide) ** 2 + ((xi - partner(c)) / high) ** 2  # noqa: E731
-    curve = np.linspace(LOW, HIGH, CHORD)
+    curve = np.linspace(LOW, HIGH, POINTS)
     nearest = np.full(chi.shape, curve[0])
     for c in curve[1:]:
         nearest = np.where(square(c) < square(nearest), c, nearest)
