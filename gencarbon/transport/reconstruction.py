@@ -6,6 +6,8 @@ stencil everywhere; layers of unequal mass have one per cell.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -79,45 +81,63 @@ def _slope(before: Tensor, here: Tensor, after: Tensor) -> tuple[Tensor, Tensor]
 def cell_edges(
     q: Tensor, stencils: tuple[Stencil, Stencil], scheme: str, limited: bool, dim: int
 ) -> tuple[Tensor, Tensor]:
-    """Left and right edges of the cells of q, of which the first and last two along `dim` are halo."""
+    """Left and right edges less their cells' means; the first and last two cells of q along `dim` are halo."""
     count = q.shape[dim] - 4
-    around = [q.narrow(dim, k, count) for k in range(5)]
-    left, right = (_sum(stencil, around) for stencil in stencils)
-    if not limited or scheme == "upwind":
-        return left, right
-    return _monotone(*around[1:4], left, right, parabola=scheme == "ppm")
+    before, here, after = (q.narrow(dim, k, count) for k in (1, 2, 3))
+    if limited and scheme == "ppm":
+        return _monotone_parabola(q, _face_stencil(stencils, dim), dim)
+    cells = [q.narrow(dim, k, count) for k in range(5)]
+    left, right = (weighted_sum(stencil, cells) for stencil in stencils)
+    if limited and scheme == "van_leer":
+        half = _monotone_line((right - left) / 2, here - before, after - here)
+        return -half, half
+    return left - here, right - here
 
 
-def _sum(stencil: Stencil, cells: list[Tensor]) -> Tensor:
-    """Cells times their weights, in as few passes over memory as there are weights."""
-    total = stencil[2] * cells[2]
-    for k in (0, 1, 3, 4):
-        w = stencil[k]
-        if isinstance(w, Tensor):
-            total = total.addcmul_(w, cells[k])
-        elif w != 0:
-            total = total.add_(cells[k], alpha=w)
+def _face_stencil(stencils: tuple[Stencil, Stencil], dim: int) -> Stencil:
+    """Four weights of each face, of which there is one more than cells: left edges, and the right edge of the last cell."""
+    return tuple(
+        torch.cat([a, b.narrow(dim, b.shape[dim] - 1, 1)], dim) if isinstance(a, Tensor) else a
+        for a, b in zip(stencils[0][:4], stencils[1][1:])
+    )
+
+
+def weighted_sum(weights: Sequence[Tensor | float], values: Sequence[Tensor]) -> Tensor:
+    """Values times their weights, in as few passes over memory as there are weights that are not zero."""
+    terms = [(w, value) for w, value in zip(weights, values) if isinstance(w, Tensor) or w != 0]
+    total = terms[0][0] * terms[0][1]
+    for w, value in terms[1:]:
+        total = total.addcmul_(w, value) if isinstance(w, Tensor) else total.add_(value, alpha=w)
     return total
 
 
-def _monotone(
-    before: Tensor, here: Tensor, after: Tensor, left: Tensor, right: Tensor, parabola: bool
-) -> tuple[Tensor, Tensor]:
-    """Edges that make no new extremum: none at an extremum, else between the cell's mean and its neighbours'.
+def _monotone_line(half: Tensor, back: Tensor, ahead: Tensor) -> Tensor:
+    """Half of a cell's slope, of the sign of the steps from and to its neighbours and no larger than either; zero at an extremum
+    (van Leer 1977, monotonised)."""
+    low = torch.maximum(back, ahead).clamp(max=0)
+    high = torch.minimum(back, ahead).clamp(min=0)
+    return torch.clamp(half, low, high)
 
-    A parabola must also not turn inside the cell: neither edge more than twice as far from the mean as the other (the same as
-    Colella and Woodward 1984, 1.10). A line has both equally far (van Leer 1977, monotonised).
+
+def _monotone_parabola(q: Tensor, faces: Stencil, dim: int) -> tuple[Tensor, Tensor]:
+    """Edges that make no new extremum, less their cells' means.
+
+    Each lies between the means of its two cells. A parabola must also not turn inside its cell: its edges lie on both sides of the
+    mean, neither more than twice as far from it as the other (the same as Colella and Woodward 1984, 1.10).
     """
-    back, ahead = here - before, after - here
-    rising = (
-        (torch.sign(back) + torch.sign(ahead)).mul_(0.5).detach()
-    )  # 0 at an extremum; 1/2 beside a flat step, which bounds by 0
-    if not parabola:
-        half = torch.minimum(
-            (right - left).mul_(rising / 2).clamp(min=0), torch.minimum(back.abs(), ahead.abs())
-        ).mul_(rising)
-        return here - half, here + half
-    low = torch.minimum((here - left).mul_(rising).clamp(min=0), back.abs())
-    high = torch.minimum((right - here).mul_(rising).clamp(min=0), ahead.abs())
-    left = torch.addcmul(here, rising, torch.minimum(low, 2 * high), value=-1)
-    return left, torch.addcmul(here, rising, torch.minimum(high, 2 * low))
+    count = q.shape[dim] - 4
+    steps = q.narrow(dim, 1, count + 3) - q.narrow(dim, 0, count + 3)
+    last, step, following = (steps.narrow(dim, k, count + 1) for k in range(3))
+    w0, _, w2, w3 = faces  # they sum to 1, so the edge less the cell before it is a sum of steps
+    rise = torch.relu(step)
+    edge = torch.clamp(weighted_sum((w2 + w3, -w0, w3), (step, last, following)), step - rise, rise)
+    left = edge.narrow(dim, 0, count) - step.narrow(dim, 0, count)
+    right = edge.narrow(dim, 1, count)
+    return _across(left, right), _across(right, left)
+
+
+def _across(edge: Tensor, other: Tensor) -> Tensor:
+    """An edge (less the mean) of the sign opposite to the other's, at most twice as far."""
+    limit = -2 * other
+    high = torch.relu(limit)
+    return torch.clamp(edge, limit.sub_(high), high)
