@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from gencarbon.errors import InputError
+from gencarbon.memory import keep_freed_memory
 
 app = typer.Typer(
     help="Ensembles of CO2 fields from winds and surface fluxes, and the scores to prove them.",
@@ -192,29 +193,67 @@ def sample(
     _say(f"ensemble: {out}")
 
 
-@app.command()
-def evaluate(
-    ensemble: Annotated[
-        Path, typer.Argument(help="a store written by `gencarbon sample`, or any in its layout")
+@app.command("evaluate")
+def evaluate_command(
+    ensembles: Annotated[
+        list[Path],
+        typer.Argument(help="stores with co2 (ppm) by member; the first is compared with the others"),
     ],
     reference: Annotated[Path, typer.Option(help="co2 (ppm) and air_mass (kg) of the reference transport")],
-    out: Annotated[Path, typer.Option(help="a new folder for scores.json, scores.nc and report.html")],
+    out: Annotated[
+        Path, typer.Option(help="a new folder for scores, report.html, and PNG and LaTeX for papers")
+    ],
+    stations: Annotated[
+        Path | None, typer.Option(help="observed co2 (station, time) in ppm; lat, lon, level by station")
+    ] = None,
+    columns: Annotated[
+        Path | None,
+        typer.Option(help="xco2 (sounding) with averaging_kernel, pressure_weight, co2_prior, xco2_prior"),
+    ] = None,
+    winds: Annotated[
+        Path | None,
+        typer.Option(help="winds of the run: how far members' own transport is from the reference's"),
+    ] = None,
+    mask_nan: Annotated[
+        bool,
+        typer.Option("--mask-nan", help="leave out cells with a NaN and count them, instead of refusing"),
+    ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="address of a dask scheduler, such as tcp://host:8786; by default this machine"),
+    ] = None,
 ) -> None:
-    """Score an ensemble against reference transport: fair CRPS, spread-skill, mass budget; a table and an HTML report."""
-    from gencarbon.data.checks import refuse_existing
+    """Score ensembles, ours or not, against reference transport, stations and columns: tables, an HTML report, files for papers."""
     from gencarbon.data.store import open_dataset
-    from gencarbon.evaluation import evaluate as score
-    from gencarbon.evaluation import scorecard, write_scores
-    from gencarbon.report import write_report
+    from gencarbon.evaluate_command import Inputs, evaluate_to_folder
 
-    refuse_existing(out)
-    ens, ref = open_dataset(ensemble), open_dataset(reference)
-    with console.status("scoring"):
-        scores = score(ens, ref)
-        write_scores(scores, out)
-        report = write_report(ens, ref, scores, out / "report.html")
-    console.print(scorecard(scores))
+    names = _names(ensembles)
+    opened = {name: open_dataset(path) for name, path in zip(names, ensembles)}
+    others = {key: None if path is None else open_dataset(path)
+              for key, path in {"stations": stations, "columns": columns, "winds": winds}.items()}  # fmt: skip
+    inputs = Inputs(opened, open_dataset(reference), **others, mask_nan=mask_nan, scheduler=scheduler)
+    with _bar("scoring") as progress:
+        tasks: dict[str, Any] = {}
+
+        def advance(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(f"scoring {name}, blocks of frames", total=total)
+            progress.update(tasks[name], completed=done, total=total)
+
+        tables, report = evaluate_to_folder(inputs, out, advance)
+    for table in tables:
+        console.print(table)
     _say(f"report: {report.resolve()}")
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """A name for each ensemble: its file's, with the folder's before it where two are alike."""
+    short = [path.name.removesuffix(path.suffix) or path.name for path in paths]
+    alike = len(set(short)) < len(short)
+    names = [f"{path.absolute().parent.name}/{name}" for path, name in zip(paths, short)] if alike else short
+    if len(set(names)) < len(names):
+        raise InputError(f"expected different ensembles, got {names}; give each once")
+    return names
 
 
 @app.command("footprint")
@@ -266,11 +305,12 @@ def demo(
     out.mkdir(parents=True)
     paths = {role: sample_path(role) for role in ("winds", "fluxes", "background", "initial")}
     sample(**paths, out=out / "ensemble.zarr", checkpoint="hsco2", members=members, seed=0)
-    evaluate(out / "ensemble.zarr", sample_path("reference"), out / "evaluation")
+    evaluate_command([out / "ensemble.zarr"], sample_path("reference"), out / "evaluation")
 
 
 def main() -> None:
     """Entry point of `gencarbon` and `python -m gencarbon`."""
+    keep_freed_memory()
     try:
         app()
     except InputError as error:

@@ -21,6 +21,7 @@ from rich.table import Table
 from eval.benchmark import Benchmark, Figure, Result
 from gencarbon.constants import SECONDS_PER_DAY
 from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.memory import keep_freed_memory
 from gencarbon.transport.checks import count_substeps
 from gencarbon.transport.continuity import MassFluxes, close, conserve_air, face_fluxes
 from gencarbon.transport.solver import Transport
@@ -65,6 +66,7 @@ def storm(grid: LatLonGrid, levels: HybridLevels, seconds: float) -> MassFluxes:
 def measure(threads: int, mode: str, grid_name: str, data: dict[str, Any]) -> dict[str, tuple[float, str]]:
     """Figures of one case: name -> (value, units)."""
     torch.set_num_threads(threads)
+    keep_freed_memory()  # as the command line does
     (rows, seconds), (limited, compiled), levels = (
         data["grids"][grid_name],
         MODES[mode],

@@ -37,6 +37,11 @@ class Mean:
         """Means of equal shape, side by side along a new first axis."""
         return cls(np.stack([m.total for m in means]), np.stack([m.weight for m in means]))
 
+    @classmethod
+    def concatenate(cls, means: Sequence[Mean]) -> Mean:
+        """Means side by side along their first axis."""
+        return cls(np.concatenate([m.total for m in means]), np.concatenate([m.weight for m in means]))
+
     def __add__(self, other: Mean) -> Mean:
         return Mean(self.total + other.total, self.weight + other.weight)
 

@@ -1,51 +1,19 @@
-"""Scores of an ensemble against one truth. The ensemble has the observation's shape plus one member axis."""
+"""Spread against error, events, quantiles and intervals of an ensemble. It has the observation's shape plus one member axis."""
 
 from __future__ import annotations
 
 import numpy as np
 import properscoring
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from gencarbon.metrics.field import weighted_mean
-
-Array = NDArray[np.float64]
-
-
-def crps_fair(ens: ArrayLike, obs: ArrayLike, axis: int = 0) -> Array:
-    """mean |x_m - y| - sum_ij |x_i - x_j| / (2 M (M - 1)), unbiased in the ensemble size M.
-
-    Ferro (2014), doi:10.1002/qj.2270. With members sorted, sum_(i<j) |x_i - x_j| = sum_k (2k - M + 1) x_(k),
-    k = 0..M-1: one sort instead of M^2 pairs. Members are centred on the observation before they are sorted,
-    so that differences of .1 ppm are not lost at 420 ppm.
-    ens: (..., member at `axis`, ...), obs: (...), same units; returns (...) in those units.
-    Raises ValueError for fewer than two members or shapes that do not fit.
-    """
-    z = _centred(ens, obs, axis)
-    M = _count(z, "fair CRPS")
-    to_obs = np.abs(z).mean(axis=-1)
-    z.sort(axis=-1)
-    pairs = z @ (2.0 * np.arange(M) - M + 1.0)
-    return to_obs - pairs / (M * (M - 1))
-
-
-def crps_biased(ens: ArrayLike, obs: ArrayLike, axis: int = 0) -> Array:
-    """mean |x_m - y| - sum_ij |x_i - x_j| / (2 M^2), the estimator of `properscoring` and most others.
-
-    It is (1 + 1/M) x the fair score for a calibrated ensemble and rewards too little spread; it is here for
-    comparison with published numbers only. Shapes as in `crps_fair`.
-    """
-    z = _centred(ens, obs, axis)
-    _count(z, "biased CRPS")
-    return np.asarray(properscoring.crps_ensemble(np.zeros(z.shape[:-1]), z), dtype=np.float64)
+from gencarbon.metrics.crps import centred_last, count_members
+from gencarbon.metrics.field import Array, weighted_mean
 
 
 def ensemble_variance(ens: ArrayLike, axis: int = 0) -> Array:
     """Variance over the members with M - 1 in the denominator, in float64."""
     x = np.asarray(ens, dtype=np.float64)
-    if x.shape[axis] < 2:
-        raise ValueError(
-            f"ensemble variance needs at least 2 members, got {x.shape[axis]}; draw more members"
-        )
+    count_members(x, 2, "ensemble variance", axis)
     return np.asarray(x.var(axis=axis, ddof=1))
 
 
@@ -61,31 +29,47 @@ def spread_skill_ratio(variance: ArrayLike, squared_error: ArrayLike, members: i
 
 def spread_skill(ens: ArrayLike, obs: ArrayLike, weight: ArrayLike = 1.0, axis: int = 0) -> Array:
     """Spread-skill ratio over all points of `obs`, the weights (broadcast to `obs`) inside both means."""
-    z = _centred(ens, obs, axis)
-    M = _count(z, "spread-skill")
+    z = centred_last(ens, obs, axis)
+    M = count_members(z, 2, "spread-skill", axis=-1)
     variance = weighted_mean(z.var(axis=-1, ddof=1), weight)
     return spread_skill_ratio(variance, weighted_mean(z.mean(axis=-1) ** 2, weight), M)
 
 
-def ranks(ens: ArrayLike, obs: ArrayLike, rng: np.random.Generator, axis: int = 0) -> NDArray[np.int64]:
-    """Rank of the observation among the members, 0..M: #(x < y) + U{0..ties}, ties broken by `rng`. (...)"""
-    z = _centred(ens, obs, axis)
-    below, ties = (z < 0).sum(axis=-1), (z == 0).sum(axis=-1)
-    return below + rng.integers(0, ties + 1)
+def brier_fair(ens: ArrayLike, obs: ArrayLike, threshold: float, axis: int = 0) -> Array:
+    """(p - o)^2 - p (1 - p) / (M - 1) of the event "above `threshold`", unbiased in the ensemble size M.
 
-
-def rank_histogram(
-    ens: ArrayLike, obs: ArrayLike, rng: np.random.Generator, axis: int = 0, keep: int = 0
-) -> NDArray[np.int64]:
-    """How often the observation has each rank. Counts, (first `keep` axes of obs..., M + 1).
-
-    Flat for a calibrated ensemble. Neighbouring cells are correlated: read its shape, and never test it with
-    a chi-squared over all grid points (false positives in 32-94 % of cases).
+    p: share of the members, o: 0 or 1. Ferro et al. (2008), doi:10.1002/met.45. A calibrated forecast of an event of
+    probability P scores P (1 - P). Shapes as in `crps_fair`.
     """
-    M = np.shape(ens)[axis]
-    r = ranks(ens, obs, rng, axis)
-    rows = r.reshape(*r.shape[:keep], -1)
-    return np.stack([(rows == k).sum(axis=-1) for k in range(M + 1)], axis=-1)
+    z = centred_last(ens, obs, axis)
+    M = count_members(z, 2, "fair Brier score", axis=-1)
+    p, o = (np.moveaxis(np.asarray(ens), axis, -1) > threshold).mean(axis=-1), np.asarray(obs) > threshold
+    return (p - o) ** 2 - p * (1 - p) / (M - 1)
+
+
+def brier_biased(ens: ArrayLike, obs: ArrayLike, threshold: float, axis: int = 0) -> Array:
+    """(p - o)^2 of the event "above `threshold`" as `properscoring` has it: grows as the ensemble shrinks."""
+    centred_last(ens, obs, axis)  # for its checks
+    y = np.atleast_1d(np.asarray(obs, np.float64))  # a scalar observation would raise
+    x = np.moveaxis(np.asarray(ens, np.float64), axis, -1).reshape(*y.shape, -1)
+    return np.asarray(properscoring.threshold_brier_score(y, x, threshold)).reshape(np.shape(obs))
+
+
+def interval_coverage(ens: ArrayLike, obs: ArrayLike, level: float, axis: int = 0) -> Array:
+    """1 where the observation lies in the central interval that holds `level` of the probability, else 0; its mean is `level`
+    if calibrated.
+
+    A calibrated observation falls below the k-th of M sorted members with probability k / (M + 1) exactly. The interval's ends are
+    interpolated between members at those probabilities; where M is too small for the level they are the extremes.
+    """
+    if not 0 < level < 1:
+        raise ValueError(
+            f"level is a probability, expected 0 < level < 1, got {level}; 0.9 is a 90 % interval"
+        )
+    z = centred_last(ens, obs, axis)
+    count_members(z, 2, "interval coverage", axis=-1)
+    low, high = np.quantile(z, [(1 - level) / 2, (1 + level) / 2], axis=-1, method="weibull")
+    return ((low <= 0) & (high >= 0)).astype(np.float64)
 
 
 def ratio(score: ArrayLike, reference_score: ArrayLike) -> Array:
@@ -97,22 +81,3 @@ def ratio(score: ArrayLike, reference_score: ArrayLike) -> Array:
 def skill(score: ArrayLike, reference_score: ArrayLike) -> Array:
     """1 - S / S_ref: 1 is perfect, 0 no better than the reference."""
     return 1.0 - ratio(score, reference_score)
-
-
-def _centred(ens: ArrayLike, obs: ArrayLike, axis: int) -> Array:
-    """Members minus observation, float64, the member axis last and contiguous (a fresh array)."""
-    x, y = np.moveaxis(np.asarray(ens), axis, -1), np.asarray(obs, dtype=np.float64)
-    if x.shape[:-1] != y.shape:
-        raise ValueError(
-            f"an ensemble has the observation's shape plus one member axis: expected {y.shape} beside the "
-            f"member "
-            f"axis {axis}, got {x.shape[:-1]}; select or transpose the ensemble first"
-        )
-    return np.ascontiguousarray(x.astype(np.float64) - y[..., np.newaxis])
-
-
-def _count(z: Array, name: str) -> int:
-    M = z.shape[-1]
-    if M < 2:
-        raise ValueError(f"{name} needs at least 2 members, got {M}; draw more members")
-    return M

@@ -1,0 +1,44 @@
+"""Scores of whole fields at once: they see the structure that point scores are blind to."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gencarbon.metrics.crps import count_members, members_first
+from gencarbon.metrics.field import Array
+
+
+def energy_score_fair(ens: ArrayLike, obs: ArrayLike, weight: ArrayLike = 1.0) -> float:
+    """mean_m ||x_m - y|| - sum_ij ||x_i - x_j|| / (2 M (M - 1)), unbiased in the ensemble size M.
+
+    Gneiting and Raftery (2007), doi:10.1198/016214506000001437. ||z||^2 = sum w z^2: weights that sum to 1 make it an RMS. In one
+    dimension it is the fair CRPS. ens: (member, ...), obs: (...), weight broadcast to obs; the unit of the field.
+    """
+    z, M = _flat(ens, obs, weight, "fair energy score")
+    gram = z @ z.T
+    square = np.diag(gram)
+    apart = np.sqrt(np.maximum(square[:, None] + square - 2 * gram, 0))
+    apart[np.diag_indices(M)] = 0
+    return float(np.sqrt(square).mean() - apart.sum() / (2 * M * (M - 1)))
+
+
+def variogram_score(ens: ArrayLike, obs: ArrayLike, p: float = 0.5) -> float:
+    """sum_ij (|y_i - y_j|^p - mean_m |x_mi - x_mj|^p)^2 over all *ordered* pairs of points, biased in the ensemble size.
+
+    Scheuerer and Hamill (2015), doi:10.1175/MWR-D-14-00269.1. Blind to a common shift, sharp on differences between points. ens:
+    (member, point), obs: (point,). For D independent N(0, 1) points it is D (D - 1) .1724 (1 + 1/M).
+    """
+    x, y = members_first(ens, obs, 0)
+    M = count_members(x, 2, "variogram score")
+    x, y = x.reshape(M, -1).astype(np.float64), y.ravel().astype(np.float64)
+    expected = sum(np.abs(m[:, None] - m) ** p for m in x) / M
+    return float(((np.abs(y[:, None] - y) ** p - expected) ** 2).sum())
+
+
+def _flat(ens: ArrayLike, obs: ArrayLike, weight: ArrayLike, name: str) -> tuple[Array, int]:
+    """Members minus observation times the root of the weight, (member, point), float64."""
+    x, y = members_first(ens, obs, 0)
+    M = count_members(x, 2, name)
+    root = np.sqrt(np.broadcast_to(np.asarray(weight, np.float64), y.shape))
+    return (np.subtract(x, y, dtype=np.float64) * root).reshape(M, -1), M
