@@ -38,5 +38,5 @@ $(BASE): pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(FULL): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,benchmark]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,benchmark,cluster,judges]"
 	touch $@

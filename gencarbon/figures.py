@@ -1,4 +1,4 @@
-"""The figures of the report, drawn with Matplotlib's Agg: plain longitude-latitude maps, curves, profiles."""
+"""The look of every figure (Matplotlib's Agg), and the maps of one frame on plain longitude and latitude."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from gencarbon.metrics.field import weighted_mean
 
 INK, MUTED, GRID = "#1c2733", "#5b6875", "#e3e7eb"
-ENSEMBLE, COARSE, REFINED, NETWORK = "#0b6e83", "#c1552b", "#b08900", "#7a6aa8"
+COARSE, REFINED, NETWORK = "#c1552b", "#b08900", "#7a6aa8"
+ENTRIES = ("#0b6e83", "#2f2f9e", "#5f9e3f", "#a3347f")  # the ensemble under study, then its rivals
+ENSEMBLE = ENTRIES[0]
 FIELD_MAP, ERROR_MAP, SPREAD_MAP = "YlGnBu_r", "RdBu_r", "magma_r"
 STYLE: dict[str, Any] = {"fontsize": 10, "color": INK}
 
 
 def snapshot(
-    ensemble: xr.Dataset, reference: xr.Dataset, member: int = 0
+    ensemble: xr.Dataset, reference: xr.Dataset, frame: int = -1, member: int = 0
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The last frame as maps: row ("Lowest layer" | "Column mean") -> name -> (lat, lon) ppm.
+    """One frame as maps: row ("Lowest layer" | "Column mean") -> name -> (lat, lon) ppm.
 
     The column mean is weighted with air mass, i.e. with pressure thickness, as XCO2 is.
     """
-    truth, last = reference.sel(time=ensemble.time.values[-1]), ensemble.isel(time=-1)
+    truth, now = reference.sel(time=ensemble.time.values[frame]), ensemble.isel(time=frame)
     order = ("level", "lat", "lon")
     air = truth.air_mass.transpose(*order).values
-    members = last.co2.transpose("member", *order).values.astype(np.float64)
+    members = now.co2.transpose("member", *order).values.astype(np.float64)
     fields = {
         "reference": truth.co2.transpose(*order).values.astype(np.float64)[np.newaxis],
         "members": members,
     }
-    if "co2_background" in last:
-        fields["coarse"] = last.co2_background.transpose(*order).values.astype(np.float64)[np.newaxis]
+    if "co2_background" in now:
+        fields["coarse"] = now.co2_background.transpose(*order).values.astype(np.float64)[np.newaxis]
     rows = {
         "Lowest layer": {name: values[:, 0] for name, values in fields.items()},
         "Column mean": {name: weighted_mean(values, air, axis=1) for name, values in fields.items()},
@@ -59,11 +62,11 @@ def field_maps(ensemble: xr.Dataset, rows: dict[str, dict[str, np.ndarray]]) -> 
     names = [n for n in next(iter(rows.values())) if not n.startswith(("Error", "Ensemble spread"))]
     fig, axes = _map_axes(ensemble, rows, names)
     for maps, line in zip(rows.values(), axes, strict=True):
-        low, high = np.percentile([maps[n] for n in names], [0.5, 99.5])
+        low, high = field_range([maps[n] for n in names])
         images = [
             _map(ax, ensemble, maps[n], FIELD_MAP, low, high) for ax, n in zip(line, names, strict=True)
         ]
-        _colour_bar(line[-1], images[-1], "CO$_2$, ppm", "both")
+        bar(line[-1], images[-1], "CO$_2$, ppm", "both")
     return fig
 
 
@@ -72,110 +75,48 @@ def error_maps(ensemble: xr.Dataset, rows: dict[str, dict[str, np.ndarray]]) -> 
     names = [n for n in next(iter(rows.values())) if n.startswith("Error")] + ["Ensemble spread"]
     fig, axes = _map_axes(ensemble, rows, names)
     for maps, line in zip(rows.values(), axes, strict=True):
-        limit = float(np.percentile(np.abs([maps[n] for n in names[:-1]]), 99.5)) or 1.0
+        low, high = size_range([maps[n] for n in names[:-1]], signed=True)
         for ax, name in zip(line[:-1], names[:-1], strict=True):
-            image = _map(ax, ensemble, maps[name], ERROR_MAP, -limit, limit)
-        _colour_bar(line[-2], image, "error, ppm", "both")
-        high = float(np.percentile(maps["Ensemble spread"], 99.5)) or 1.0
-        image = _map(line[-1], ensemble, maps["Ensemble spread"], SPREAD_MAP, 0, high)
-        _colour_bar(line[-1], image, "spread, ppm", "max")
+            image = _map(ax, ensemble, maps[name], ERROR_MAP, low, high)
+        bar(line[-2], image, "error, ppm", "both")
+        low, high = size_range(maps["Ensemble spread"], signed=False)
+        image = _map(line[-1], ensemble, maps["Ensemble spread"], SPREAD_MAP, low, high)
+        bar(line[-1], image, "spread, ppm", "max")
     return fig
 
 
-def lead_curves(scores: xr.Dataset) -> Figure:
-    """Left: CRPS beside the absolute errors of the deterministic runs. Right: spread-skill ratio."""
-    fig = Figure(figsize=(10.4, 3.7), layout="constrained")
-    left, right = fig.subplots(1, 2)
-    days = scores.lead_time.values
-    rivals = [
-        ("coarse_mae", "coarse run, MAE", COARSE),
-        ("refined_mae", "refined run, MAE", REFINED),
-        ("mean_network_mae", "mean network, MAE", NETWORK),
-    ]
-    for name, label, colour in [*rivals, ("crps", "ensemble, fair CRPS", ENSEMBLE)]:
-        if f"{name}_by_lead" in scores:
-            left.plot(days, scores[f"{name}_by_lead"].values, color=colour, label=label, lw=2.2)
-    left.set_ylim(bottom=0)
-    _label(left, "Lead time, days", "ppm", "Score of the ensemble and error of its rivals")
-    left.legend(frameon=False, fontsize=9)
-    right.axhspan(0.8, 1.2, color=ENSEMBLE, alpha=0.08, lw=0)
-    right.axhline(1, color=MUTED, lw=1, ls="--")
-    ratio = scores.spread_skill_by_lead.values
-    right.plot(days, ratio, color=ENSEMBLE, lw=2.2)
-    right.set_ylim(min(0.5, np.nanmin(ratio) - 0.1), max(1.5, np.nanmax(ratio) + 0.1))
-    right.annotate(
-        "too much spread", (0.02, 0.96), xycoords="axes fraction", va="top", color=MUTED, fontsize=9
-    )
-    right.annotate("too little spread", (0.02, 0.04), xycoords="axes fraction", color=MUTED, fontsize=9)
-    _label(right, "Lead time, days", "spread-skill ratio", "Calibration: 1 is right, band 0.8 to 1.2")
-    return fig
+def field_range(values: ArrayLike) -> tuple[float, float]:
+    """What the colours of fields span: all but the outermost 0.5 % on each side; NaN are passed over."""
+    finite = _finite(values)
+    low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
+    return float(low), float(high) if high > low else float(low) + 1.0
 
 
-def level_profiles(scores: xr.Dataset) -> Figure:
-    """CRPS and errors, bias, and spread-skill ratio of each level, the surface at the bottom."""
-    fig = Figure(figsize=(10.4, 3.7), layout="constrained")
-    left, middle, right = fig.subplots(1, 3, sharey=True)
-    level, spread_skill = scores.level.values, scores.spread_skill_by_level.values
-    for prefix, label, colour in (
-        ("coarse", "coarse run", COARSE),
-        ("refined", "refined run", REFINED),
-        ("mean_network", "mean network", NETWORK),
-        ("", "ensemble", ENSEMBLE),
-    ):
-        error, offset = (f"{prefix}_mae", f"{prefix}_bias") if prefix else ("crps", "bias")
-        if f"{error}_by_level" in scores:
-            left.plot(scores[f"{error}_by_level"].values, level, "o-", color=colour, label=label, lw=2, ms=4)
-            middle.plot(scores[f"{offset}_by_level"].values, level, "o-", color=colour, lw=2, ms=4)
-    right.axvspan(0.8, 1.2, color=ENSEMBLE, alpha=0.08, lw=0)
-    right.axvline(1, color=MUTED, lw=1, ls="--")
-    middle.axvline(0, color=MUTED, lw=1, ls="--")
-    right.plot(spread_skill, level, "o-", color=ENSEMBLE, lw=2, ms=4)
-    left.set_xlim(left=0)
-    right.set_xlim(min(0.5, np.nanmin(spread_skill) - 0.1), max(1.5, np.nanmax(spread_skill) + 0.1))
-    left.set_yticks(level if level.size <= 12 else level[:: -(-level.size // 12)])
-    _label(left, "ppm", "level (1 = surface)", "Fair CRPS, or MAE of one run")
-    middle.xaxis.set_major_locator(MaxNLocator(4))
-    _label(middle, "ppm", "", "Bias")
-    _label(right, "ratio", "", "Spread-skill")
-    left.legend(frameon=False, fontsize=9)
-    return fig
+def size_range(values: ArrayLike, signed: bool) -> tuple[float, float]:
+    """From 0, or symmetric about it, to the size that 0.5 % of the values exceed; NaN are passed over."""
+    sizes = np.abs(_finite(values))
+    high = float(np.percentile(sizes, 99.5)) if sizes.size else 0.0
+    high = high if high > 0 else 1.0
+    return -high if signed else 0.0, high
 
 
-def rank_figure(scores: xr.Dataset) -> Figure:
-    """Share of the cells in which the reference has each rank; flat for a calibrated ensemble."""
-    fig = Figure(figsize=(5.4, 3.3), layout="constrained")
-    ax = fig.subplots()
-    counts = scores.rank_count_overall.values
-    share = counts / counts.mean()
-    ax.bar(scores["rank"].values, share, color=ENSEMBLE, width=0.86)
-    ax.axhline(1, color=INK, lw=1.2, ls="--")
-    ax.set_ylim(0, max(1.5, 1.1 * share.max()))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _label(ax, "Rank of the reference among the members", "share / uniform share", "Rank histogram")
-    return fig
+def _finite(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    return array[np.isfinite(array)]
 
 
-def budget_figure(scores: xr.Dataset) -> Figure:
-    """Relative budget error of every member and frame on a logarithmic axis."""
-    fig = Figure(figsize=(5.4, 3.3), layout="constrained")
-    ax = fig.subplots()
-    floor = np.finfo(np.float64).eps
-    days = scores.lead_time.values
-    for run in scores.budget_error.values:
-        for member in run:
-            ax.plot(days, np.maximum(member, floor), ".", color=ENSEMBLE, alpha=0.45, ms=5, mew=0)
-    ax.plot(
-        days, np.maximum(scores.budget_error_max_by_lead.values, floor), color=INK, lw=1.4, label="largest"
-    )
-    ax.axhline(1e-6, color=COARSE, lw=1.2, ls="--", label="1e-6 of the net flux")
-    ax.set_yscale("log")
-    ax.set_ylim(bottom=floor / 3, top=max(1e-4, 10 * float(scores.budget_error_max)))
-    _label(ax, "Lead time, days", "relative error", "CO$_2$ mass budget, one dot per member and frame")
-    ax.legend(frameon=False, fontsize=9)
-    return fig
+def plain(name: str) -> str:
+    """A name from outside as Matplotlib draws it: no mathematics, never left out of a legend."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
-def _label(ax: Axes, x: str, y: str, title: str) -> None:
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def label(ax: Axes, x: str, y: str, title: str) -> None:
+    """Title and axis names in the house style, a light grid, no frame."""
     ax.set_title(title, loc="left", fontweight="bold", pad=8, **STYLE)
     ax.set_xlabel(x, fontsize=9, color=MUTED)
     ax.set_ylabel(y, fontsize=9, color=MUTED)
@@ -189,7 +130,7 @@ def _label(ax: Axes, x: str, y: str, title: str) -> None:
 
 def _map_axes(ensemble: xr.Dataset, rows: dict[str, Any], names: Sequence[str]) -> tuple[Figure, np.ndarray]:
     width = 11.2 / len(names)
-    fig = Figure(figsize=(11.2, len(rows) * (0.4 * width + 0.2) + 0.3), layout="constrained")
+    fig = canvas(11.2, len(rows) * (0.4 * width + 0.2) + 0.3)
     axes = fig.subplots(len(rows), len(names), squeeze=False, sharex=True, sharey=True)
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(name, loc="left", fontweight="bold", pad=7, **STYLE)
@@ -216,11 +157,11 @@ def _map(ax: Axes, ensemble: xr.Dataset, field: np.ndarray, colours: str, low: f
     return image
 
 
-def _colour_bar(ax: Axes, image: Any, label: str, extend: str) -> None:
+def bar(ax: Axes, image: Any, text: str, extend: str) -> None:
     """A bar as high as the map it stands beside."""
-    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend=extend)
-    bar.set_label(label, fontsize=9, color=MUTED)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(labelsize=8, colors=MUTED, length=2)
-    bar.locator = MaxNLocator(5)
-    bar.update_ticks()
+    drawn = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend=extend)
+    drawn.set_label(text, fontsize=9, color=MUTED)
+    drawn.outline.set_visible(False)  # type: ignore[operator]
+    drawn.ax.tick_params(labelsize=8, colors=MUTED, length=2)
+    drawn.locator = MaxNLocator(5)
+    drawn.update_ticks()

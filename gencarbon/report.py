@@ -1,23 +1,39 @@
-"""The report: one HTML file with its figures inside, which asks the network for nothing."""
+"""The report: one HTML file with its figures inside, which asks the network for nothing; and files for papers."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
-from gencarbon import figures
-from gencarbon.scorecard import LEAD_DAYS, fixed, versions
+from gencarbon.errors import InputError
+from gencarbon.fieldplayer import player
+from gencarbon.figures_catalogue import Plate, comparison_plate, map_plates, score_plates, station_plate
+from gencarbon.figures_comparison import FEW, cells, confidence
+from gencarbon.figures_stations import has_map, station_table
+from gencarbon.figures_tables import lead_table, overview
+from gencarbon.latex import comparison_tex, scores_tex
+from gencarbon.scorecard import versions
 
 CALIBRATED = (0.8, 1.2)  # spread-skill ratios that a reader may call calibrated
 BUDGET_CLOSES = 1e-6  # of the accumulated net flux
+PAPER_DPI, SCREEN_DPI = 200, 144
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An ensemble, its scores (from `evaluate`) and the name it has in the report."""
+
+    name: str
+    ensemble: xr.Dataset
+    scores: xr.Dataset
 
 
 @dataclass(frozen=True)
@@ -38,11 +54,23 @@ class Picture:
     caption: str
     alt: str
     uri: str
-    half: bool = False
+    half: bool
 
 
-def write_report(ensemble: xr.Dataset, reference: xr.Dataset, scores: xr.Dataset, path: str | Path) -> Path:
-    """Write the report of `scores` (from `evaluate`) to `path`; maps show the last frame."""
+def write_report(
+    entries: Iterable[Entry],
+    reference: xr.Dataset,
+    path: str | Path,
+    comparison: xr.Dataset | None = None,
+    stations: xr.Dataset | None = None,
+) -> Path:
+    """Write the report of the first of `entries`, compared with the others, to `path`.
+
+    comparison: (row, column) `value`, `difference`, `low`, `high`, `n_eff`; stations: scores per station.
+    What is not given is left out.
+    """
+    checked = _checked(entries)
+    names = _names(checked)
     page = Environment(
         loader=PackageLoader("gencarbon", "templates"),
         autoescape=True,
@@ -51,17 +79,41 @@ def write_report(ensemble: xr.Dataset, reference: xr.Dataset, scores: xr.Dataset
         lstrip_blocks=True,
     ).get_template("report.html.j2")
     html = page.render(
-        title=ensemble.attrs.get("title", "CO₂ ensemble"),
-        subtitle=_subtitle(ensemble, scores),
-        tiles=tiles(scores),
-        pictures=list(pictures(ensemble, reference, scores)),
-        table=lead_table(scores),
-        provenance=provenance(ensemble, reference, scores),
+        first_name=names[0],
+        player=player(dict(zip(names, (e.ensemble for e in checked), strict=True)), reference),
+        stills=[_picture(plate) for plate in map_plates(checked[0].ensemble, reference)],
+        comparison=_comparison(comparison),
+        stations=None if stations is None else station_table(stations),
+        pictures=[_picture(plate) for plate in _plates(checked, comparison, stations)],
+        **_words(checked, reference),
     )
     out = Path(path)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(html, encoding="utf-8")
     return out
+
+
+def write_paper_files(
+    entries: Iterable[Entry],
+    reference: xr.Dataset,
+    folder: str | Path,
+    comparison: xr.Dataset | None = None,
+) -> list[Path]:
+    """Write every static figure (PNG) and the tables scores.tex and comparison.tex into `folder`; their paths."""
+    checked = _checked(entries)
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for plate in [*map_plates(checked[0].ensemble, reference), *_plates(checked, comparison, None)]:
+        paths.append(out / f"{plate.file}.png")
+        plate.draw().savefig(paths[-1], dpi=PAPER_DPI, facecolor="white")
+    tables = {"scores": scores_tex(_scores(checked))}
+    if comparison is not None:
+        tables["comparison"] = comparison_tex(comparison, _names(checked)[0])
+    for name, text in tables.items():
+        paths.append(out / f"{name}.tex")
+        paths[-1].write_text(text, encoding="utf-8")
+    return paths
 
 
 def tiles(scores: xr.Dataset) -> list[Tile]:
@@ -77,90 +129,24 @@ def tiles(scores: xr.Dataset) -> list[Tile]:
     word = "too little spread" if spread < low else "too much spread" if spread > high else "calibrated"
     text = f"{word}: 1 is right, {low} to {high} is close"
     out.append(Tile("Spread-skill ratio", f"{spread:.2f}", text, "good" if low <= spread <= high else "warn"))
-    budget = float(scores.budget_error_max)
-    closes = budget <= BUDGET_CLOSES
-    text = "of the net flux, worst member and frame: " + (
-        "the budget closes" if closes else "the budget does not close"
-    )
-    out.append(Tile("Mass-budget error", _power(budget), text, "good" if closes else "warn"))
+    out.append(_budget_tile(float(scores.budget_error_max)))
     text = "fair CRPS over the standard deviation of CO₂ in space"
     out.append(Tile("CRPS / CO₂ variability", f"{float(scores.crps_over_std_overall):.3f}", text, "plain"))
     return out
 
 
-def pictures(ensemble: xr.Dataset, reference: xr.Dataset, scores: xr.Dataset) -> Iterator[Picture]:
-    """The figures in reading order."""
-    rows = figures.snapshot(ensemble, reference)
-    when = f"{_hour(ensemble.time.values[-1])}, the last frame"
-    s = {name: float(scores[name]) for name in ("spread_skill_overall", "budget_error_max", "crps_overall")}
-    yield _picture(
-        figures.field_maps(ensemble, rows),
-        "CO₂ fields",
-        f"Dry-air mole fraction at {when}, in the lowest layer and as the air-mass-weighted column mean. "
-        f"One scale per row.",
-        "Maps of CO₂: the reference beside one ensemble member, the ensemble mean and the coarse run.",
-    )
-    yield _picture(
-        figures.error_maps(ensemble, rows),
-        "Errors and spread",
-        f"Errors against the reference share one scale per row; a calibrated spread is large where errors "
-        f"are. {when}.",
-        "Maps of the error of the ensemble mean, the error of the coarse run, and the ensemble spread.",
-    )
-    yield _picture(
-        figures.lead_curves(scores),
-        "By lead time",
-        "All levels, weighted with air mass. The CRPS of a single run is its absolute error, so the curves "
-        "compare like with like.",
-        f"Curves by lead time: fair CRPS ({s['crps_overall']:.3g} ppm overall) beside the mean absolute "
-        f"errors of the "
-        f"deterministic runs, and the spread-skill ratio ({s['spread_skill_overall']:.2f} overall).",
-    )
-    yield _picture(
-        figures.level_profiles(scores),
-        "By level",
-        "All lead times. Level 1 touches the surface.",
-        "Profiles by level of CRPS and mean absolute errors, bias, and spread-skill ratio.",
-    )
-    yield _picture(
-        figures.rank_figure(scores),
-        "Calibration",
-        "Flat is calibrated; a bowl means too little spread, a dome too much, a slope a bias. Ties are "
-        "broken at random.",
-        "Histogram of the rank of the reference among the members, relative to the uniform share.",
-        half=True,
-    )
-    yield _picture(
-        figures.budget_figure(scores),
-        "Mass budget",
-        "Distance of each member's CO₂ mass from initial mass plus accumulated surface flux, over that flux.",
-        f"Mass-budget error of every member and frame on a log scale; the largest is "
-        f"{s['budget_error_max']:.0e}.",
-        half=True,
-    )
+def _budget_tile(error: float) -> Tile:
+    title = "Mass-budget error"
+    if np.isnan(error):
+        return Tile(title, "–", "not known: the ensemble lacks fluxes or air masses, or has gaps", "plain")
+    closes = error <= BUDGET_CLOSES
+    text = f"of the net flux, worst member and frame: the budget {'closes' if closes else 'does not close'}"
+    return Tile(title, _power(error), text, "good" if closes else "warn")
 
 
-def lead_table(scores: xr.Dataset) -> dict[str, list[list[str]]]:
-    """Figures at whole days of lead: a head and rows of text."""
-    columns = {
-        "crps": ("CRPS, ppm", ".3f"),
-        "crps_over_coarse_mae": ("CRPS / coarse run", ".3f"),
-        "crps_over_refined_mae": ("CRPS / refined run", ".3f"),
-        "crps_over_mean_network_mae": ("CRPS / mean network", ".3f"),
-        "spread_skill": ("Spread-skill", ".2f"),
-        "bias": ("Bias, ppm", "+.3f"),
-    }
-    columns = {k: v for k, v in columns.items() if f"{k}_overall" in scores}
-    rows = []
-    for day in [d for d in LEAD_DAYS if np.any(scores.lead_time.values == d)]:
-        cells = [fixed(scores[f"{k}_by_lead"].sel(lead_time=day), f) for k, (_, f) in columns.items()]
-        rows.append([f"{day} d", *cells])
-    rows.append(["All", *(fixed(scores[f"{k}_overall"], f) for k, (_, f) in columns.items())])
-    return {"head": [["Lead", *(title for title, _ in columns.values())]], "rows": rows}
-
-
-def provenance(ensemble: xr.Dataset, reference: xr.Dataset, scores: xr.Dataset) -> list[tuple[str, str]]:
+def provenance(entry: Entry, reference: xr.Dataset) -> list[tuple[str, str]]:
     """Where the numbers come from, as (name, value)."""
+    ensemble = entry.ensemble
     period = " to ".join(_hour(t) for t in ensemble.time.values[[0, -1]])
     grid = f"{ensemble.sizes['lat']} x {ensemble.sizes['lon']} cells, {ensemble.sizes['level']} levels"
     rows = [
@@ -170,16 +156,76 @@ def provenance(ensemble: xr.Dataset, reference: xr.Dataset, scores: xr.Dataset) 
     ]
     rows += [
         (str(k).replace("_", " ").capitalize(), str(v))
-        for k, v in scores.attrs.items()
+        for k, v in entry.scores.attrs.items()
         if k not in ("title", "Conventions")
     ]
     return [*rows, ("Software", ", ".join(f"{k} {v}" for k, v in versions().items()))]
 
 
-def _subtitle(ensemble: xr.Dataset, scores: xr.Dataset) -> str:
+def _checked(entries: Iterable[Entry]) -> list[Entry]:
+    checked = list(entries)
+    if not checked:
+        raise InputError("a report needs at least one entry, got none; give Entry(name, ensemble, scores)")
+    return checked
+
+
+def _names(entries: Sequence[Entry]) -> list[str]:
+    """The names of the entries, told apart by their number where they are equal."""
+    names = [e.name for e in entries]
+    return [f"{name} ({n + 1})" if names.count(name) > 1 else name for n, name in enumerate(names)]
+
+
+def _scores(entries: Sequence[Entry]) -> dict[str, xr.Dataset]:
+    return dict(zip(_names(entries), (e.scores for e in entries), strict=True))
+
+
+def _words(entries: Sequence[Entry], reference: xr.Dataset) -> dict[str, Any]:
+    """The text of the page: title, tiles, tables, provenance."""
+    first = entries[0]
+    return {
+        "title": first.ensemble.attrs.get("title", "CO₂ ensemble"),
+        "subtitle": _subtitle(entries),
+        "tiles": tiles(first.scores),
+        "lead_table": lead_table(first.scores),
+        "overview": overview(_scores(entries)) if len(entries) > 1 else None,
+        "provenance": [(n, provenance(e, reference)) for n, e in zip(_names(entries), entries, strict=True)],
+    }
+
+
+def _plates(
+    entries: Sequence[Entry], comparison: xr.Dataset | None, stations: xr.Dataset | None
+) -> list[Plate]:
+    plates = list(score_plates(_scores(entries)))
+    if comparison is not None:
+        plates.insert(0, comparison_plate(comparison))
+    if stations is not None and has_map(stations):
+        plates.append(station_plate(stations))
+    return plates
+
+
+def _comparison(comparison: xr.Dataset | None) -> dict[str, Any] | None:
+    if comparison is None:
+        return None
+    rows = cells(comparison)
+    return {
+        "columns": [str(c) for c in comparison["column"].values],
+        "rows": rows,
+        "few": any(cell.few for _, line in rows for cell in line),
+        "limit": FEW,
+        "confidence": confidence(comparison),
+    }
+
+
+def _subtitle(entries: Sequence[Entry]) -> str:
+    ensemble, scores = entries[0].ensemble, entries[0].scores
     days = float(scores.lead_time[-1])
     dates = "one initial date" if scores.sizes["start"] == 1 else f"{scores.sizes['start']} initial dates"
-    return f"{ensemble.sizes['member']} members, {days:g} days, {dates}, scored against reference transport"
+    rivals = ", ".join(_names(entries)[1:])
+    compared = f", compared with {rivals}" if rivals else ""
+    return (
+        f"{ensemble.sizes['member']} members, {days:g} days, {dates}, scored against reference transport"
+        + compared
+    )
 
 
 def _hour(time: np.datetime64) -> str:
@@ -194,8 +240,8 @@ def _power(value: float) -> str:
     return f"{digits} × 10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def _picture(figure: Figure, title: str, caption: str, alt: str, half: bool = False) -> Picture:
+def _picture(plate: Plate) -> Picture:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=144, facecolor="white")
+    plate.draw().savefig(buffer, format="png", dpi=SCREEN_DPI, facecolor="white")
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Picture(title, caption, alt, uri, half)
+    return Picture(plate.title, plate.caption, plate.alt, uri, plate.half)

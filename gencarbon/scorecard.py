@@ -14,6 +14,8 @@ import xarray as xr
 from rich import box
 from rich.table import Table
 
+from gencarbon.metrics.compare import FEW
+
 LEAD_DAYS = (1, 2, 3, 5, 7, 10)
 COLUMNS = {
     "crps": ("CRPS\nppm", ".3f"),
@@ -32,9 +34,14 @@ def write_scores(scores: xr.Dataset, out_dir: str | Path) -> tuple[Path, Path]:
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     netcdf, text = folder / "scores.nc", folder / "scores.json"
-    _netcdf3(scores).to_netcdf(netcdf, engine="scipy")
+    write_netcdf(scores, netcdf)
     text.write_text(json.dumps(summary(scores), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return netcdf, text
+
+
+def write_netcdf(ds: xr.Dataset, path: Path) -> None:
+    """netCDF 3, which everything reads."""
+    _netcdf3(ds).to_netcdf(path, engine="scipy")
 
 
 def summary(scores: xr.Dataset) -> dict[str, Any]:
@@ -80,7 +87,7 @@ def scorecard(scores: xr.Dataset) -> Table:
 
     def row(label: str, suffix: str, where: dict[str, Any], budget: float | None) -> None:
         cells = [fixed(scores[name + suffix].sel(where), form) for name, (_, form) in columns.items()]
-        table.add_row(label, *cells, "" if budget is None else f"{budget:.0e}")
+        table.add_row(label, *cells, "" if budget is None else "-" if np.isnan(budget) else f"{budget:.0e}")
 
     for day in [d for d in LEAD_DAYS if np.any(scores.lead_time.values == d)]:
         row(
@@ -95,6 +102,27 @@ def scorecard(scores: xr.Dataset) -> Table:
     table.add_section()
     row("all", "_overall", {}, float(scores.budget_error_max))
     return table
+
+
+def comparison_table(comparison: xr.Dataset) -> Table:
+    """Ratios of the first ensemble's scores to its rivals', green where it is surely better, red where surely worse."""
+    table = Table(title=comparison.attrs["title"], box=box.SIMPLE_HEAD, padding=0, collapse_padding=True, pad_edge=False,
+                  caption="ratio of scores, below 1 the first is better; * the 95 % interval of the difference excludes 0; "
+                          f"† worth fewer than {FEW} independent frames")  # fmt: skip
+    table.add_column("", no_wrap=True)
+    for column in comparison.column.values:
+        table.add_column(str(column), justify="right")
+    for row in comparison.row.values:
+        cells = [comparison.sel(row=row, column=column) for column in comparison.column.values]
+        table.add_row(str(row), *(_verdict(cell) for cell in cells))
+    return table
+
+
+def _verdict(cell: xr.Dataset) -> str:
+    value, low, high = (float(cell[name]) for name in ("value", "low", "high"))
+    sure = low > 0 or high < 0
+    text = f"{value:.3f}{'*' if sure else ''}{'†' if float(cell.n_eff) < FEW else ''}"
+    return f"[{'green' if high < 0 else 'red'}]{text}[/]" if sure else text
 
 
 def fixed(value: float | xr.DataArray, form: str) -> str:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from gencarbon.errors import InputError
 from gencarbon.metrics import Mean, ratio, skill, spread_skill_ratio
+from gencarbon.metrics.ranks import nominal_coverage
+from gencarbon.probes import Probes
 
 Array = NDArray[np.float64]
 
 BASELINES = {"coarse": "co2_background", "refined": "co2_refined", "mean_network": "co2_mean_network"}
-_TITLE = {"coarse": "the coarse run", "refined": "the refined run", "mean_network": "the mean network"}
+TITLES = {"coarse": "the coarse run", "refined": "the refined run", "mean_network": "the mean network"}
 
 PPM = "1e-6"
 NAMES: dict[str, tuple[str, str]] = {
@@ -27,8 +29,14 @@ NAMES: dict[str, tuple[str, str]] = {
     "spread_skill": ("1", "spread-skill ratio, sqrt((M + 1) / M variance / squared error); 1 = calibrated"),
     "co2_std": (PPM, "standard deviation of the reference CO2 in space (ppm)"),
     "crps_over_std": ("1", "fair CRPS / standard deviation of CO2"),
+    "coverage": ("1", "share of the reference inside the central interval of the members"),
+    "energy_score": (PPM, "fair energy score of whole layers, RMS norm (ppm)"),
+    "variogram_score": (
+        PPM,
+        "variogram score, p = 1/2, mean over ordered pairs of probes, biased in M (ppm)",
+    ),
 }
-for _key, _name in _TITLE.items():
+for _key, _name in TITLES.items():
     NAMES |= {
         f"{_key}_mae": (PPM, f"mean absolute error of {_name} (ppm)"),
         f"{_key}_rmse": (PPM, f"RMSE of {_name} (ppm)"),
@@ -37,21 +45,28 @@ for _key, _name in _TITLE.items():
         f"crps_skill_{_key}": ("1", f"CRPS skill, 1 - CRPS / mean absolute error of {_name}"),
     }
 
-GROUPS = {
-    "": ((), ("lead_time", "level"), ""),
-    "_by_lead": ((1,), ("lead_time",), ", all levels"),
-    "_by_level": ((0,), ("level",), ", all lead times"),
-    "_overall": ((0, 1), (), ", all lead times and levels"),
+SPECTRA = {
+    "spectrum_reference": "power of the reference by spherical-harmonic degree (ppm2)",
+    "spectrum_members": "power of single members by spherical-harmonic degree, their mean (ppm2)",
+    "spectrum_mean": "power of the ensemble mean by spherical-harmonic degree (ppm2): smoother than any member",
+}
+
+GROUPS = {  # axes of (start, lead_time, level) that are pooled
+    "": ((0,), ("lead_time", "level"), ""),
+    "_by_lead": ((0, 2), ("lead_time",), ", all levels"),
+    "_by_level": ((0, 1), ("level",), ", all lead times"),
+    "_overall": ((0, 1, 2), (), ", all lead times and levels"),
 }
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Sums and weights by lead time and level. `a + b` pools two ensembles; `to_dataset` divides, once.
+    """Sums and weights by start, lead time and level. `a + b` puts two ensembles side by side; `to_dataset` pools and divides, once.
 
-    lead_time: (lead_time,) days; level: (level,); means: name -> Mean (lead_time, level), the 3-D variance
-    `co2_variance_frame` (lead_time, 1); rank_count: (lead_time, level, rank), ranks 0..M;
-    budget_error: (start, member, lead_time); start: (start,) datetime64[ns] of the first frames.
+    lead_time: (lead_time,) days; level: (level,); means: name -> Mean (start, lead_time, level), the 3-D variance
+    `co2_variance_frame` (start, lead_time, 1); rank_count: (lead_time, level, rank), ranks 0..M;
+    budget_error: (start, member, lead_time), NaN where it cannot be known; probes: time series at some points; spectra: name -> Mean
+    (level, degree); start: (start,) datetime64[ns] of the first frames.
     """
 
     lead_time: Array
@@ -59,11 +74,14 @@ class Scores:
     means: Mapping[str, Mean]
     rank_count: Array
     budget_error: Array
+    probes: Probes
+    spectra: Mapping[str, Mean]
     start: NDArray[np.datetime64]
     attrs: Mapping[str, str | int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "means", MappingProxyType(dict(self.means)))
+        object.__setattr__(self, "spectra", MappingProxyType(dict(self.spectra)))
         object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
 
     @property
@@ -87,9 +105,15 @@ class Scores:
         return Scores(
             self.lead_time,
             self.level,
-            {name: mean + other.means[name] for name, mean in self.means.items()},
+            {name: Mean.concatenate([mean, other.means[name]]) for name, mean in self.means.items()},
             self.rank_count + other.rank_count,
             np.concatenate([self.budget_error, other.budget_error]),
+            self.probes + other.probes,
+            {
+                name: mean + other.spectra[name]
+                for name, mean in self.spectra.items()
+                if name in other.spectra
+            },
             np.concatenate([self.start, other.start]),
             {k: _joined(v, other.attrs[k]) for k, v in self.attrs.items() if k in other.attrs},
         )
@@ -101,7 +125,7 @@ class Scores:
             for name, value in self._figures(axes).items():
                 units, long_name = NAMES[name]
                 ds[name + suffix] = (dims, value, {"units": units, "long_name": long_name + scope})
-            counts = self.rank_count.sum(axis=axes) if axes else self.rank_count
+            counts = self.rank_count.sum(axis=tuple(axis - 1 for axis in axes if axis > 0))
             long_name = "cells whose reference has this rank among the members" + scope
             ds["rank_count" + suffix] = ((*dims, "rank"), counts, {"units": "1", "long_name": long_name})
         law = "|mass - initial mass - accumulated flux| / |accumulated net flux|"
@@ -113,11 +137,15 @@ class Scores:
         largest = {"units": "1", "long_name": f"largest {law}"}
         ds["budget_error_max_by_lead"] = ("lead_time", self.budget_error.max(axis=(0, 1)), largest)
         ds["budget_error_max"] = ((), self.budget_error.max(), largest)
+        ds = ds.merge(self.probes.figures(self.lead_time))
+        for name, mean in self.spectra.items():
+            ds[name] = (("level", "degree"), mean.value, {"units": "1e-12", "long_name": SPECTRA[name]})
         ds.attrs = {
             "title": "Scores of a CO2 ensemble against reference transport",
             "Conventions": "CF-1.11",
             "weights": "mass of dry air per cell",
             "members": self.members,
+            "nominal_coverage": round(nominal_coverage(self.members), 6),
             **self.attrs,
         }
         return ds
@@ -144,6 +172,7 @@ class Scores:
                     "positive": "up",
                 },
             ),
+            **self._degrees(),
             "rank": (
                 "rank",
                 np.arange(self.members + 1),
@@ -161,10 +190,18 @@ class Scores:
             ),
         }
 
+    def _degrees(self) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
+        if not self.spectra:
+            return {}
+        count = next(iter(self.spectra.values())).total.shape[-1]
+        return {
+            "degree": ("degree", np.arange(count), {"units": "1", "long_name": "spherical-harmonic degree"})
+        }
+
     def _figures(self, axes: tuple[int, ...]) -> dict[str, Array]:
-        """Every score of `NAMES` that can be had, pooled over `axes` of (lead_time, level)."""
-        m = {name: (mean.sum(axes) if axes else mean).value for name, mean in self.means.items()}
-        std = np.sqrt(m["co2_variance_frame"] if 1 in axes else m["co2_variance"])
+        """Every score of `NAMES` that can be had, pooled over `axes` of (start, lead_time, level)."""
+        m = {name: mean.sum(axes).value for name, mean in self.means.items()}
+        std = np.sqrt(m["co2_variance_frame"] if 2 in axes else m["co2_variance"])
         out = {
             "crps": m["crps"],
             "spread": np.sqrt(m["variance"]),
@@ -173,6 +210,7 @@ class Scores:
             "spread_skill": spread_skill_ratio(m["variance"], m["squared_error"], self.members),
             "co2_std": std,
             "crps_over_std": ratio(m["crps"], std),
+            **{name: m[name] for name in ("coverage", "energy_score", "variogram_score")},
         }
         for key in BASELINES:
             if f"{key}_absolute_error" in m:

@@ -204,8 +204,8 @@ def _gap(E, R):
 
 BAD = {
     "no variable": (
-        lambda E, R: (E.drop_vars("flux"), R),
-        r"ensemble needs the variables .* got no \['flux'\].*rename",
+        lambda E, R: (E.drop_vars("co2"), R),
+        r"ensemble needs the variables .* got no \['co2'\].*rename",
     ),
     "no reference variable": (
         lambda E, R: (E, R.drop_vars("air_mass")),

@@ -18,7 +18,20 @@ CHAIN = [
     "sampling",
     "training",
 ]
-SCORING = ["scores", "scorecard", "figures", "report", "evaluation"]  # never the model, the sampler or torch
+SCORING = [
+    *(
+        "scores",
+        "probes",
+        "frame_sums",
+        "workers",
+        "evaluation",
+        "evaluation_checks",
+        "comparison",
+        "observation_scores",
+    ),
+    *("scorecard", "figures", "figures_catalogue", "figures_checks", "figures_comparison", "figures_curves"),
+    *("figures_stations", "figures_tables", "fieldplayer", "latex", "report"),
+]  # never the model, the sampler or torch
 MAY_IMPORT = {room: {*CHAIN[: i + 1]} for i, room in enumerate(CHAIN)}
 MAY_IMPORT["sampling"] |= {"model", "metrics"}  # calibration measures spread against error
 MAY_IMPORT["training"] |= {"model"}
@@ -27,7 +40,7 @@ MAY_IMPORT["metrics"] = {"metrics", "budget"}
 MAY_IMPORT |= {room: {"metrics", *SCORING, *CHAIN[: CHAIN.index("data") + 1]} for room in SCORING}
 OUTSIDE = {  # packages, beside Python's own library
     "model": {"torch", "diffusers", "jaxtyping"},
-    "metrics": {"numpy", "scipy", "xarray", "properscoring"},
+    "metrics": {"numpy", "numba", "scipy", "properscoring"},
 }
 UNSEEN = {"eval", "scripts", "tests"}
 

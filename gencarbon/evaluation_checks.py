@@ -1,0 +1,101 @@
+"""What can be scored: refused before any field is read, with what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from gencarbon.errors import InputError
+from gencarbon.scores import BASELINES
+
+PPM_UNITS = ("1e-6", "ppm", "ppmv", "umol mol-1", "1e-6 mol mol-1", "micromol mol-1", "umol/mol")
+FIELD = ("time", "level", "lat", "lon")
+ENSEMBLE = {"co2": ("member", *FIELD)}
+BUDGET = {"air_mass": FIELD, "flux": ("time", "lat", "lon"), "cell_area": ("lat", "lon")}  # all or none
+REFERENCE = {"co2": FIELD, "air_mass": FIELD}
+
+
+def check(ensemble: xr.Dataset, reference: xr.Dataset) -> None:
+    """Refuse, before any field is read, what cannot be scored."""
+    optional = {name: FIELD for name in BASELINES.values() if name in ensemble}
+    budget = {name: dims for name, dims in BUDGET.items() if name in ensemble}
+    _check_variables(ensemble, ENSEMBLE | optional | budget, "ensemble")
+    _check_variables(reference, REFERENCE, "reference")
+    if ensemble.sizes["member"] < 2:
+        raise InputError(
+            f"scores need at least 2 members, got {ensemble.sizes['member']}; sample more with --members"
+        )
+    for name in ("co2", *optional):
+        _check_ppm(ensemble[name], "ensemble")
+    _check_ppm(reference["co2"], "reference")
+    _check_times(ensemble.time.values, reference.time.values)
+    _check_grid(ensemble, reference)
+
+
+def _check_variables(ds: xr.Dataset, wanted: Mapping[str, tuple[str, ...]], owner: str) -> None:
+    if missing := [name for name in wanted if name not in ds]:
+        raise InputError(
+            f"the {owner} needs the variables {list(wanted)}, got no {missing} (it has "
+            f"{list(ds.data_vars)}); "
+            f"rename yours or write them with `gencarbon {'sample' if owner == 'ensemble' else 'data build'}`"
+        )
+    for name, dims in wanted.items():
+        if set(ds[name].dims) != set(dims):
+            raise InputError(
+                f"{name} of the {owner} needs the dimensions {dims}, got {ds[name].dims}; rename or select "
+                f"them"
+            )
+
+
+def _check_ppm(co2: xr.DataArray, owner: str) -> None:
+    units = co2.attrs.get("units")
+    if units not in PPM_UNITS:
+        raise InputError(
+            f"{co2.name} of the {owner} must be a dry-air mole fraction with units '1e-6' (ppm), got "
+            f"{units!r}; "
+            "convert a mass mixing ratio with gencarbon.constants.kgkg_to_ppm, then set attrs['units'] = "
+            "'1e-6'"
+        )
+
+
+def _check_times(times: np.ndarray, available: np.ndarray) -> None:
+    steps = np.diff(times)
+    if times.size < 2 or np.any(steps <= np.timedelta64(0)) or np.any(steps != steps[0]):
+        raise InputError(
+            f"the ensemble needs at least 2 frames with one regular step, got {times.size} frames with steps "
+            f"{sorted({str(s) for s in steps})[:3]}; select evenly spaced times"
+        )
+    if np.unique(available).size != available.size:
+        raise InputError(
+            f"expected each time once in the reference, got {available.size - np.unique(available).size} "
+            f"repeated; "
+            "drop them: reference.drop_duplicates('time')"
+        )
+    missing = times[~np.isin(times, available)]
+    if missing.size:
+        raise InputError(
+            f"expected every time of the ensemble ({times[0]} .. {times[-1]}) in the reference, got "
+            f"{missing.size} of "
+            f"{times.size} missing, first {missing[0]} (reference: {available.min()} .. {available.max()}); "
+            "give the reference of the same period and step"
+        )
+
+
+def _check_grid(ensemble: xr.Dataset, reference: xr.Dataset) -> None:
+    for name in ("level", "lat", "lon", "hybrid_a", "hybrid_b"):
+        if name not in ensemble.variables or name not in reference.variables:
+            continue
+        mine, theirs = ensemble[name].values, reference[name].values
+        if mine.shape != theirs.shape or not np.allclose(mine, theirs, rtol=1e-6, atol=1e-6):
+            raise InputError(
+                f"expected the {name} of the ensemble in the reference, {mine.size} values {_brief(mine)}, "
+                f"got {theirs.size} values {_brief(theirs)}; coarsen the reference to the ensemble's grid "
+                f"and levels "
+                "(gencarbon.grid.coarsen_mean)"
+            )
+
+
+def _brief(values: np.ndarray) -> str:
+    return f"{values.flat[0]:.6g} .. {values.flat[-1]:.6g}"

@@ -1,0 +1,175 @@
+"""What one frame of an ensemble adds to its scores: sums and weights by level, ranks, masses, spectra, and the values at probes.
+
+Pure functions of one frame, so that any chunking, any number of threads and any cluster give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencarbon.budget import co2_mass
+from gencarbon.errors import InputError
+from gencarbon.metrics import Mean, crps_fair, energy_score_fair, variogram_score, weighted_variance
+from gencarbon.metrics.field import Array, absolute_error, error
+from gencarbon.metrics.ranks import count_ranks, interval_ranks, ranks
+from gencarbon.metrics.spectra import degree_power
+
+RANK_SEED = 0  # ties of the rank histogram; each frame has its own stream
+SPECTRUM_MEMBERS = 16  # of a large ensemble, these give the members' spectrum
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame in memory. co2: (member, level, lat, lon) ppm; truth, air (kg, the weights): (level, lat, lon); rivals: name -> like
+    truth; own_air: the ensemble's own air, kg, None where it has none."""
+
+    time: np.datetime64
+    co2: NDArray
+    truth: NDArray
+    air: Array
+    rivals: Mapping[str, NDArray]
+    own_air: Array | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is wanted of a frame. probes: (2, point) rows and columns; lat: degrees, None where the grid has no spectrum."""
+
+    probes: NDArray[np.int64]
+    lat: Array | None
+    spectrum: bool
+    mask_nan: bool
+
+
+@dataclass(frozen=True)
+class FrameSums:
+    """means: name -> Mean (level,); rank_count: (level, M + 1); mass: (member,) kg; members, truth: at the probes, (member, level, point)
+    and (level, point); spectra: name -> (level, degree) ppm2; masked: cells left out."""
+
+    means: dict[str, Mean]
+    rank_count: NDArray[np.int64]
+    mass: Array
+    members: Array
+    truth: Array
+    spectra: dict[str, Array]
+    masked: int
+
+
+def frame_sums(frame: Frame, plan: Plan) -> FrameSums:
+    """All sums of one frame. Raises InputError at a NaN that is not to be masked."""
+    frame, masked = _masked(frame, plan.mask_nan)
+    rng = _stream(frame.time)
+    levels = [_level_sums(frame, k, plan, rng) for k in range(len(frame.truth))]
+    at = (..., *plan.probes)
+    means = {name: Mean.stack([means[name] for means, _ in levels]) for name in levels[0][0]}
+    means["co2_variance_frame"] = _whole_variance(frame)
+    return FrameSums(
+        means,
+        np.stack([count for _, count in levels]),
+        _mass(frame, masked),
+        np.asarray(frame.co2[at], np.float64),
+        np.asarray(frame.truth[at], np.float64),
+        _spectra(frame, plan.lat) if plan.spectrum and plan.lat is not None and not masked else {},
+        masked,
+    )
+
+
+def _level_sums(
+    frame: Frame, k: int, plan: Plan, rng: np.random.Generator
+) -> tuple[dict[str, Mean], NDArray[np.int64]]:
+    co2, truth, air = frame.co2[:, k], frame.truth[k], frame.air[k]
+    z = np.subtract(co2, truth, dtype=np.float64)
+    miss = z.mean(axis=0)
+    rank = ranks(z, np.zeros_like(miss), rng)
+    low, high = interval_ranks(len(z))
+    maps = {
+        "crps": crps_fair(co2, truth),
+        "variance": z.var(axis=0, ddof=1),
+        "error": miss,
+        "squared_error": miss**2,
+        "coverage": ((rank > low) & (rank <= high)).astype(np.float64),
+    }
+    for name, values in frame.rivals.items():
+        gap = error(values[k], truth)
+        maps |= {
+            f"{name}_error": gap,
+            f"{name}_absolute_error": absolute_error(values[k], truth),
+            f"{name}_squared_error": gap**2,
+        }
+    means = {name: Mean.of(values, air) for name, values in maps.items()}
+    total = air.sum()
+    means["co2_variance"] = Mean(weighted_variance(truth, air) * total, total)
+    share = air / total if total else air
+    means["energy_score"] = Mean(energy_score_fair(co2, truth, share) * total, total)
+    points = co2[(slice(None), *plan.probes)], truth[tuple(plan.probes)]
+    pairs = points[1].size * max(points[1].size - 1, 1)
+    means["variogram_score"] = Mean(variogram_score(*points) / pairs * total, total)
+    return means, count_ranks(rank[air > 0], len(z))
+
+
+def _whole_variance(frame: Frame) -> Mean:
+    """Variance over all levels, as a Mean of one value."""
+    total = frame.air.sum()
+    return Mean(weighted_variance(frame.truth, frame.air)[np.newaxis] * total, total[np.newaxis])
+
+
+def _spectra(frame: Frame, lat: Array) -> dict[str, Array]:
+    """Power by degree of deviations from each level's mean: of the reference, of members (averaged), of the ensemble mean."""
+    power = lambda x: degree_power(x - x.mean(axis=(-2, -1), keepdims=True), lat)  # noqa: E731
+    truth = np.asarray(frame.truth, np.float64)
+    members = [np.asarray(m, np.float64) for m in frame.co2[:SPECTRUM_MEMBERS]]
+    return {
+        "spectrum_reference": power(truth),
+        "spectrum_members": sum(power(m) for m in members) / len(members),
+        "spectrum_mean": power(frame.co2.mean(axis=0, dtype=np.float64)),
+    }
+
+
+def _mass(frame: Frame, masked: int) -> Array:
+    """CO2 of each member, kg; NaN where it cannot be known."""
+    if masked or frame.own_air is None:
+        return np.full(len(frame.co2), np.nan)
+    return co2_mass(frame.co2, frame.own_air)
+
+
+def _masked(frame: Frame, mask_nan: bool) -> tuple[Frame, int]:
+    """Cells with a NaN in any field get no weight where that is asked for; else the first is refused."""
+    fields = {
+        "co2 in the ensemble": frame.co2,
+        "co2 in the reference": frame.truth,
+        "air_mass in the reference": frame.air,
+    }
+    if frame.own_air is not None:
+        fields["air_mass in the ensemble"] = frame.own_air
+    fields |= {f"co2 of the {name} run": values for name, values in frame.rivals.items()}
+    bad = np.zeros(frame.truth.shape, bool)
+    for name, values in fields.items():
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            if not mask_nan:
+                raise _nan(name, wrong, frame.time)
+            bad |= wrong.any(axis=0) if wrong.ndim > bad.ndim else wrong
+    if not bad.any():
+        return frame, 0
+    keep = lambda x: np.where(bad, 0.0, x)  # noqa: E731
+    rivals = {name: keep(values) for name, values in frame.rivals.items()}
+    fields_left = keep(frame.co2), keep(frame.truth), keep(frame.air)
+    return Frame(frame.time, *fields_left, rivals, frame.own_air), int(bad.sum())
+
+
+def _nan(name: str, wrong: NDArray[np.bool_], time: np.datetime64) -> InputError:
+    who = f" of member {int(np.argwhere(wrong)[0][0])}" if wrong.ndim == 4 else ""
+    return InputError(
+        f"expected finite {name}, got NaN or infinity{who} at {time} ({int(wrong.sum())} values); "
+        "sample that frame again, leave it out, or leave those cells out with --mask-nan (mask_nan=True)"
+    )
+
+
+def _stream(time: np.datetime64) -> np.random.Generator:
+    """Random numbers that belong to the date of a frame: the same alone or in any pool of ensembles."""
+    seconds = int(time.astype("datetime64[s]").astype(np.int64))
+    return np.random.default_rng([RANK_SEED, seconds % 2**63])
