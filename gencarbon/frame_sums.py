@@ -84,11 +84,11 @@ def _level_sums(
     co2, truth, air = frame.co2[:, k], frame.truth[k], frame.air[k]
     z = np.subtract(co2, truth, dtype=np.float64)
     miss = z.mean(axis=0)
-    rank = ranks(z, np.zeros_like(miss), rng)
+    rank = ranks(co2, truth, rng)
     low, high = interval_ranks(len(z))
     maps = {
         "crps": crps_fair(co2, truth),
-        "variance": z.var(axis=0, ddof=1),
+        "variance": ((z - miss) ** 2).sum(axis=0) / (len(z) - 1),
         "error": miss,
         "squared_error": miss**2,
         "coverage": ((rank > low) & (rank <= high)).astype(np.float64),

@@ -8,30 +8,40 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
 from gencarbon.constants import GRAVITY
 from gencarbon.data.refusal import refusal
-from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.grid import HybridLevels
 from gencarbon.metrics import observations as metrics
 from gencarbon.metrics.field import Array
 from gencarbon.metrics.observations import with_observation_error
+from gencarbon.observation_checks import (
+    CO2,
+    KERNEL,
+    Index,
+    check_ensemble,
+    check_ppm,
+    check_variables,
+    check_weights,
+    finite_members,
+    frames,
+    known,
+    layers,
+    nearest_frames,
+    observed,
+    pascals,
+)
 from gencarbon.variables import describe
 
 RANK_SEED = 0  # of the observation errors drawn for members, and of ties
 BLOCK = 4096  # soundings sampled at once
 PPM = "1e-6"
-PASCAL = {"Pa": 1.0, "hPa": 100.0, "mbar": 100.0, "mb": 100.0, "millibar": 100.0}
-MASK = "leave them out and have them counted: mask_nan=True"
-Index = NDArray[np.int64]
 
-CO2 = ("member", "time", "level", "lat", "lon")
 EDGE, POINT = ("level_interface",), ("station",)
 AIR = {"air_mass": CO2[1:], "cell_area": CO2[3:], "hybrid_a": EDGE, "hybrid_b": EDGE}
 STATIONS = {"co2": ("station", "time"), "time": ("time",), "lat": POINT, "lon": POINT, "level": POINT}
-KERNEL = ("averaging_kernel", "pressure_weight", "co2_prior", "pressure_level")
 SOUNDINGS: dict[str, tuple[str, ...]] = dict.fromkeys(KERNEL, ("sounding", "retrieval_level"))
 SOUNDINGS |= dict.fromkeys(("xco2", "xco2_error", "xco2_prior", "lat", "lon", "time"), ("sounding",))
 FIGURES = {
@@ -73,20 +83,20 @@ def score_stations(ensemble: xr.Dataset, stations: xr.Dataset, mask_nan: bool = 
     NaN in the observations or in a member is refused, or with `mask_nan` left out and counted in the attributes.
     Raises InputError.
     """
-    _check_ensemble(ensemble, {})
+    check_ensemble(ensemble, {})
     given = stations.get("co2_error")
     errors = {} if given is None else {"co2_error": STATIONS["co2"] if "time" in given.dims else POINT}
-    _check_variables(stations, STATIONS | errors, "stations")
-    _check_ppm(stations, ["co2", *errors], "stations")
-    frame, layer = _frames(stations, ensemble), _layers(stations, ensemble)
+    check_variables(stations, STATIONS | errors, "stations")
+    check_ppm(stations, ["co2", *errors], "stations")
+    frame, layer = frames(stations, ensemble), layers(stations, ensemble)
     place = _place(ensemble, stations, "stations")
     error = None if given is None else _values(given.broadcast_like(stations["co2"]), STATIONS["co2"])
-    y, sigma, masked = _observed(_values(stations["co2"], STATIONS["co2"]), error, mask_nan, "stations: co2")
-    y[:, _known(ensemble, frame)] = np.nan
+    y, sigma, masked = observed(_values(stations["co2"], STATIONS["co2"]), error, mask_nan, "stations: co2")
+    y[:, known(ensemble, frame)] = np.nan
 
     cells = ensemble["co2"].isel(time=frame, level=layer, lat=place.row, lon=place.column)
     x = _values(_blend(cells, place), ("member", "point", "time"))
-    y, broken = _finite_members(x, y, mask_nan)
+    y, broken = finite_members(x, y, mask_nan)
     rngs = [_stream(*where) for where in zip(*(stations[name].values for name in ("lat", "lon", "level")))]
     dressed = np.stack([with_observation_error(x[:, s], sigma[s], rng) for s, rng in enumerate(rngs)], axis=1)
     rows = [
@@ -115,19 +125,19 @@ def score_columns(ensemble: xr.Dataset, soundings: xr.Dataset, mask_nan: bool = 
     water vapour, some hPa), goes to the retrieval levels linearly in log p. NaN, a known first frame: as in `score_stations`.
     Returns `xco2` (member, sounding), `error` (sounding) and the pooled scores, `_overall`. Raises InputError.
     """
-    _check_ensemble(ensemble, AIR)
-    _check_variables(soundings, SOUNDINGS, "soundings")
-    _check_ppm(soundings, ("xco2", "xco2_error", "xco2_prior", "co2_prior"), "soundings")
-    frame, offset = _nearest_frames(soundings["time"].values, ensemble["time"].values)
+    check_ensemble(ensemble, AIR)
+    check_variables(soundings, SOUNDINGS, "soundings")
+    check_ppm(soundings, ("xco2", "xco2_error", "xco2_prior", "co2_prior"), "soundings")
+    frame, offset = nearest_frames(soundings["time"].values, ensemble["time"].values)
     place = _place(ensemble, soundings, "soundings")
     given = {name: _values(soundings[name], dims) for name, dims in SOUNDINGS.items() if name != "time"}
-    pressure = given["pressure_level"] * _pascals(soundings["pressure_level"])
+    pressure = given["pressure_level"] * pascals(soundings["pressure_level"])
     given["pressure_level"] = np.where(pressure < 0, np.nan, pressure)  # a fill value
     whole = np.all([np.isfinite(given[name]).all(axis=-1) for name in KERNEL], axis=0)
     y = np.where(whole & np.isfinite(given["xco2_prior"]), given["xco2"], np.nan)
-    y, sigma, masked = _observed(y, given["xco2_error"], mask_nan, "soundings: xco2")
-    _check_weights(given["pressure_weight"][np.isfinite(y)])
-    y[_known(ensemble, frame)] = np.nan
+    y, sigma, masked = observed(y, given["xco2_error"], mask_nan, "soundings: xco2")
+    check_weights(given["pressure_weight"][np.isfinite(y)])
+    y[known(ensemble, frame)] = np.nan
 
     x = np.full((ensemble.sizes["member"], y.size), np.nan)
     use = np.flatnonzero(np.isfinite(y))
@@ -136,7 +146,7 @@ def score_columns(ensemble: xr.Dataset, soundings: xr.Dataset, mask_nan: bool = 
         block = use[start : start + BLOCK]
         here = {name: values[block] for name, values in given.items()}
         x[:, block] = _columns(ensemble, here, frame[block], place.isel(point=block))
-    y, broken = _finite_members(x, y, mask_nan)
+    y, broken = finite_members(x, y, mask_nan)
     rng = np.random.default_rng(RANK_SEED)
     dressed = with_observation_error(x, sigma, rng)
     attrs = _attrs("of columns", len(x), masked, broken) | {
@@ -279,121 +289,3 @@ def _attrs(what: str, members: int, masked: int, broken: int) -> dict[str, Any]:
         "masked_observations": masked,
         "masked_by_members": broken,
     }
-
-
-def _check_ensemble(ensemble: xr.Dataset, more: Mapping[str, tuple[str, ...]]) -> None:
-    axes = {name: (name,) for name in CO2[1:]}
-    _check_variables(ensemble, {"co2": CO2, **axes, **more}, "ensemble")
-    _check_ppm(ensemble, ["co2"], "ensemble")
-    if (members := ensemble.sizes["member"]) < 2:
-        raise refusal("ensemble", "at least 2 members", f"{members}", "sample more with --members")
-    for name in ("time", "lat"):
-        values, remedy = ensemble[name].values, f"sort it: ds.sortby('{name}')"
-        if np.any(values[1:] <= values[:-1]):
-            raise refusal(f"ensemble: {name}", "increasing values", "another order", remedy)
-    LatLonGrid.from_dataset(ensemble)  # refuses longitudes that do not close the circle
-
-
-def _check_variables(ds: xr.Dataset, wanted: Mapping[str, tuple[str, ...]], owner: str) -> None:
-    if missing := [name for name in wanted if name not in ds.variables]:
-        got = f"no {missing} (it has {list(ds.variables)})"
-        raise refusal(owner, f"the variables {list(wanted)}", got, "rename yours or add them")
-    for name, dims in wanted.items():
-        if set(ds[name].dims) == set(dims):
-            continue
-        remedy = f"rename or select the dimensions of ds['{name}']"
-        if name in KERNEL and "level" in ds[name].dims:
-            remedy = "give it on the retrieval's levels: the model is interpolated to them, not the kernel"
-        raise refusal(f"{owner}: {name}", f"dims {dims}", f"{ds[name].dims}", remedy)
-
-
-def _check_ppm(ds: xr.Dataset, names: Iterable[str], owner: str) -> None:
-    from gencarbon.evaluation import PPM_UNITS
-
-    for name in names:
-        if (units := ds[name].attrs.get("units")) not in PPM_UNITS:
-            remedy = f"convert it and set ds['{name}'].attrs['units'] = '1e-6'"
-            raise refusal(f"{owner}: {name}", "dry ppm, units 1e-6", f"units {units!r}", remedy)
-
-
-def _check_weights(weight: Array) -> None:
-    total = weight.sum(axis=-1)
-    if (wrong := np.abs(total - 1) > 1e-2).any():
-        got = f"{wrong.sum()} of {total.size} soundings that do not, first {total[wrong][0]:.4g}"
-        remedy = "give the pressure weighting function alone, without the averaging kernel, over all retrieval levels"
-        raise refusal("soundings: pressure_weight", "weights that sum to 1 over retrieval_level", got, remedy)
-
-
-def _pascals(pressure: xr.DataArray) -> float:
-    if (units := pressure.attrs.get("units")) not in PASCAL:
-        remedy = "set the units attribute"
-        raise refusal("soundings: pressure_level", "units Pa or hPa", f"units {units!r}", remedy)
-    return PASCAL[units]
-
-
-def _frames(stations: xr.Dataset, ensemble: xr.Dataset) -> Index:
-    times, available = stations["time"].values, ensemble["time"].values
-    if repeated := times.size - np.unique(times).size:
-        remedy = "drop them: stations.drop_duplicates('time')"
-        raise refusal("stations: time", "each time once", f"{repeated} repeated", remedy)
-    missing = times[~np.isin(times, available)]
-    if missing.size:
-        expected = f"times of the ensemble, {available[0]} .. {available[-1]}"
-        got = f"{missing.size} of {times.size} missing, first {missing[0]}"
-        remedy = "average the observations to the frames, then stations.sel(time=ensemble.time)"
-        raise refusal("stations: time", expected, got, remedy)
-    return np.searchsorted(available, times)
-
-
-def _layers(stations: xr.Dataset, ensemble: xr.Dataset) -> xr.DataArray:
-    have, wanted = ensemble["level"].values.tolist(), stations["level"].values.tolist()
-    if wrong := [level for level in wanted if level not in have]:
-        remedy = "give the model layer of the inlet as an integer, 1 touches the surface"
-        raise refusal("stations: level", f"levels of the ensemble, {have}", f"{wrong}", remedy)
-    return xr.DataArray([have.index(level) for level in wanted], dims="point")
-
-
-def _nearest_frames(times: np.ndarray, frames: np.ndarray) -> tuple[Index, np.timedelta64]:
-    """The nearest frame of each time, and the largest offset; refused beyond half a step."""
-    if frames.size < 2:
-        raise refusal("ensemble", "at least 2 frames", f"{frames.size}", "give a longer period")
-    steps = np.diff(frames)
-    nearest = np.searchsorted(frames[:-1] + steps / 2, times)
-    offset = np.abs(times - frames[nearest])
-    if far := int((~(offset <= steps.min() / 2)).sum()):
-        expected = f"times within half a step of a frame, {frames[0]} .. {frames[-1]}"
-        remedy = "drop them, or give the ensemble of their period"
-        raise refusal("soundings: time", expected, f"{far} of {times.size} soundings farther off", remedy)
-    return nearest, offset.max(initial=np.timedelta64(0))
-
-
-def _known(ensemble: xr.Dataset, frame: Index) -> NDArray[np.bool_]:
-    """Where a frame was given to the sampler and not drawn by it."""
-    return (frame == 0) & (ensemble.attrs.get("initial_frame") == "known")
-
-
-def _observed(y: Array, sigma: Array | None, mask_nan: bool, where: str) -> tuple[Array, Array, int]:
-    """Observations with NaN, and errors with 0, where either is not finite; how many those are. No errors: zeros."""
-    error = np.zeros(y.shape) if sigma is None else sigma
-    usable = np.isfinite(y) & np.isfinite(error)
-    bad = int((~usable).sum())
-    if not usable.any() or (bad and not mask_nan):
-        remedy = MASK if usable.any() else "give others, none is left"
-        raise refusal(
-            where, "finite values, errors and kernels", f"NaN in {bad} of {y.size} observations", remedy
-        )
-    if sigma is not None and (wrong := int((error[usable] <= 0).sum())):
-        remedy = "correct them; stations without known errors have no co2_error"
-        raise refusal(f"{where}_error", "errors above 0", f"{wrong} of {y.size} at or below 0", remedy)
-    return np.where(usable, y, np.nan), np.where(usable, error, 0.0), bad
-
-
-def _finite_members(x: Array, y: Array, mask_nan: bool) -> tuple[Array, int]:
-    """Observations without those where a member is not finite; how many those are. x: (member, ...), y: (...)."""
-    broken = ~np.isfinite(x) & np.isfinite(y)
-    bad = int(broken.any(axis=0).sum())
-    if bad and not mask_nan:
-        first = int(np.argwhere(broken)[0][0])
-        got = f"NaN at {bad} of {np.isfinite(y).sum()} observations, first in member {first}"
-        raise refusal("ensemble: co2", "finite values", got, f"sample that member again, or {MASK}")
-    return np.where(broken.any(axis=0), np.nan, y), bad

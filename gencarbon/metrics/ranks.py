@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
-from gencarbon.metrics.crps import centred_last
+from gencarbon.metrics.crps import members_first
 from gencarbon.metrics.field import Array
 
 INTERVAL = 0.9  # central interval whose coverage is counted by ranks
@@ -15,8 +15,8 @@ LEAST_EXPECTED = 5  # counts per rank below which a chi-squared is not one; neig
 
 def ranks(ens: ArrayLike, obs: ArrayLike, rng: np.random.Generator, axis: int = 0) -> NDArray[np.int64]:
     """Rank of the observation among the members, 0..M: #(x < y) + U{0..ties}, ties broken by `rng`. (...)"""
-    z = centred_last(ens, obs, axis)
-    below, ties = (z < 0).sum(axis=-1), (z == 0).sum(axis=-1)
+    x, y = members_first(ens, obs, axis)
+    below, ties = np.count_nonzero(x < y, axis=0), np.count_nonzero(x == y, axis=0)
     return below + rng.integers(0, ties + 1)
 
 
