@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -31,7 +32,7 @@ def crps_fair(ens: ArrayLike, obs: ArrayLike, axis: int = 0) -> Array:
     out = np.empty(truth.shape)
     for x, y, score in _blocks(members, truth, out):
         z = _differences(x, y)
-        _distance_less_pairs(z, weight, LANES, score)
+        _distance_less_pairs(z, sorting_network(M), weight, LANES, score)
     return out
 
 
@@ -117,21 +118,15 @@ def _differences(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return np.subtract(x, y, out=np.empty(x.shape, kind), casting="same_kind")
 
 
-COMPILED = {
-    "nogil": True,
-    "cache": True,
-    "fastmath": {"reassoc", "contract"},
-}  # NaN and infinity keep their meaning
-
-
-@numba.njit(**COMPILED)
-def _distance_less_pairs(z: Array, weight: Array, lanes: int, out: Array) -> None:
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _distance_less_pairs(z: Array, pairs: NDArray[np.int64], weight: Array, lanes: int, out: Array) -> None:
     """out = mean_m |z_m| - sum_k weight_k z_(k) for the sorted members of each point; z: (member, point).
 
-    `lanes` points are sorted side by side, in vectors: the network's comparisons are the same for all.
+    The network's comparisons are the same for all points, so that `lanes` of them are sorted side by side in vectors.
     """
     M, points = z.shape
-    work, distance = np.zeros(M * lanes, z.dtype), np.zeros(lanes)
+    work = np.zeros((M + 1) * lanes, z.dtype)  # one row more than members: exchanging then copies nothing
+    distance, row = np.zeros(lanes), np.arange(M)
     for first in range(0, points, lanes):
         n = min(lanes, points - first)
         distance[:] = 0
@@ -140,45 +135,47 @@ def _distance_less_pairs(z: Array, weight: Array, lanes: int, out: Array) -> Non
             for b in range(n):
                 place[b] = source[b]
                 distance[b] += abs(source[b])
-        sort_rows(work, M, lanes)
+            row[m] = m
+        spare = M
+        for p in range(len(pairs)):
+            i, j = pairs[p, 0], pairs[p, 1]
+            _exchange(
+                work,
+                np.uint64(row[i] * lanes),
+                np.uint64(row[j] * lanes),
+                np.uint64(spare * lanes),
+                np.uint64(lanes),
+            )
+            row[i], spare = spare, row[i]
         for b in range(n):
             distance[b] /= M
         for m in range(M):
-            place, w = work[m * lanes : m * lanes + n], weight[m]
+            place, w = work[row[m] * lanes : row[m] * lanes + n], weight[m]
             for b in range(n):
                 distance[b] -= w * place[b]
         for b in range(n):
             out[first + b] = distance[b]
 
 
-@numba.njit(**COMPILED)
-def sort_rows(work: Array, n: int, lanes: int) -> None:
-    """Sort every column of (n, lanes), flattened, by Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2 M).
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _exchange(work: Array, low: int, high: int, spare: int, lanes: int) -> None:
+    """The smaller values of two rows go to the spare row, the larger to the second. NaN stays in one of them."""
+    for b in range(lanes):
+        x, y = work[low + b], work[high + b]
+        work[spare + b] = x if x < y else y
+        work[high + b] = y if x < y else x
 
-    Rows i and i + d are exchanged for all i with i & p = r: runs of p rows, each exchanged in one go.
-    """
-    top = 1
-    while 2 * top < n:
-        top *= 2
-    p = top if n > 1 else 0
+
+@lru_cache(maxsize=32)
+def sorting_network(n: int) -> NDArray[np.int64]:
+    """(comparison, 2): pairs i < j whose smaller value goes to i, in the order that sorts n values. Batcher's merge exchange
+    (Knuth, The Art of Computer Programming 3, 5.2.2 M)."""
+    pairs: list[tuple[int, int]] = []
+    top = p = 1 << max(n - 1, 0).bit_length() >> 1
     while p > 0:
         q, r, d = top, 0, p
         while d > 0:
-            for i in range(r, n - d, 2 * p):
-                _exchange(
-                    work,
-                    np.uint64(i * lanes),
-                    np.uint64((i + d) * lanes),
-                    np.uint64(min(p, n - d - i) * lanes),
-                )
+            pairs += [(i, i + d) for i in range(n - d) if i & p == r]
             d, q, r = q - p, q >> 1, p
         p >>= 1
-
-
-@numba.njit(**COMPILED)
-def _exchange(work: Array, low: int, high: int, count: int) -> None:
-    """The smaller of each two values goes to the lower place. A NaN goes to one of them."""
-    for b in range(count):
-        x, y = work[low + b], work[high + b]
-        work[low + b] = x if x < y else y
-        work[high + b] = y if x < y else x
+    return np.array(pairs, np.int64).reshape(-1, 2)
