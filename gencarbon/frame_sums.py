@@ -71,8 +71,8 @@ def frame_sums(frame: Frame, plan: Plan) -> FrameSums:
         means,
         np.stack([count for _, count in levels]),
         _mass(frame, masked),
-        np.asarray(frame.co2[at], np.float64),
-        np.asarray(frame.truth[at], np.float64),
+        np.ascontiguousarray(frame.co2[at], np.float64),  # one order in memory: sums over it must not depend on where it was made
+        np.ascontiguousarray(frame.truth[at], np.float64),
         _spectra(frame, plan.lat) if plan.spectrum and plan.lat is not None and not masked else {},
         masked,
     )

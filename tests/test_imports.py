@@ -28,6 +28,7 @@ SCORING = [
         "evaluation_checks",
         "comparison",
         "observation_scores",
+        "observation_checks",
     ),
     *("scorecard", "figures", "figures_catalogue", "figures_checks", "figures_comparison", "figures_curves"),
     *("figures_stations", "figures_tables", "fieldplayer", "latex", "report"),

@@ -71,3 +71,9 @@ def test_one_ppm_of_the_atmosphere_in_pgc():
 def test_a_flux_for_each_frame_is_needed():
     with pytest.raises(ValueError, match="one accumulated flux for each of 3 frames, got 2; select"):
         budget_error_of_masses(np.zeros(3), np.zeros(2))
+
+
+def test_a_mass_that_is_not_known_is_not_called_closed():
+    error = budget_error_of_masses(np.array([[1.0, np.nan, 3.0]]), np.array([0.0, 1.0, 2.0]))
+    assert np.isnan(error[0, 1])
+    assert error[0, 2] == 0

@@ -17,7 +17,7 @@ def budget_error_of_masses(mass: ArrayLike, accumulated: ArrayLike) -> Array:
     Returns (..., time), unit 1.
     The denominator is the net flux and not the CO2 mass of the air, beside which every error looks small.
     The first frame is 0 by definition. A later frame with no net flux is 0 if its mass
-    has not changed by a bit, and infinite otherwise.
+    has not changed by a bit, and infinite otherwise. NaN where a mass is.
     """
     m, added = np.asarray(mass, dtype=np.float64), np.asarray(accumulated, dtype=np.float64)
     if m.shape[-1] != added.size:
@@ -27,7 +27,7 @@ def budget_error_of_masses(mass: ArrayLike, accumulated: ArrayLike) -> Array:
         )
     gap = np.abs(m - m[..., :1] - added)
     with np.errstate(divide="ignore"):
-        return np.divide(gap, np.abs(added), out=np.zeros_like(gap), where=gap > 0)
+        return np.divide(gap, np.abs(added), out=np.zeros_like(gap), where=gap != 0)
 
 
 def member_budget_error(
