@@ -15,7 +15,8 @@ from gencarbon.budget import co2_mass
 from gencarbon.errors import InputError
 from gencarbon.metrics import Mean, crps_fair, energy_score_fair, variogram_score, weighted_variance
 from gencarbon.metrics.field import Array, absolute_error, error
-from gencarbon.metrics.ranks import count_ranks, interval_ranks, ranks
+from gencarbon.metrics.moments import moments
+from gencarbon.metrics.ranks import break_ties, count_ranks, interval_ranks
 from gencarbon.metrics.spectra import degree_power
 
 RANK_SEED = 0  # ties of the rank histogram; each frame has its own stream
@@ -71,7 +72,9 @@ def frame_sums(frame: Frame, plan: Plan) -> FrameSums:
         means,
         np.stack([count for _, count in levels]),
         _mass(frame, masked),
-        np.ascontiguousarray(frame.co2[at], np.float64),  # one order in memory: sums over it must not depend on where it was made
+        np.ascontiguousarray(
+            frame.co2[at], np.float64
+        ),  # one order in memory: sums over it must not depend on where it was made
         np.ascontiguousarray(frame.truth[at], np.float64),
         _spectra(frame, plan.lat) if plan.spectrum and plan.lat is not None and not masked else {},
         masked,
@@ -81,16 +84,15 @@ def frame_sums(frame: Frame, plan: Plan) -> FrameSums:
 def _level_sums(
     frame: Frame, k: int, plan: Plan, rng: np.random.Generator
 ) -> tuple[dict[str, Mean], NDArray[np.int64]]:
-    co2, truth, air = frame.co2[:, k], frame.truth[k], frame.air[k]
-    z = np.subtract(co2, truth, dtype=np.float64)
-    miss = z.mean(axis=0)
-    rank = ranks(co2, truth, rng)
-    low, high = interval_ranks(len(z))
+    co2, truth, air = np.ascontiguousarray(frame.co2[:, k]), frame.truth[k], frame.air[k]
+    M, found = len(co2), moments(co2, truth)
+    rank = break_ties(found.below, found.ties, rng)
+    low, high = interval_ranks(M)
     maps = {
         "crps": crps_fair(co2, truth),
-        "variance": ((z - miss) ** 2).sum(axis=0) / (len(z) - 1),
-        "error": miss,
-        "squared_error": miss**2,
+        "variance": found.variance,
+        "error": found.error,
+        "squared_error": found.error**2,
         "coverage": ((rank > low) & (rank <= high)).astype(np.float64),
     }
     for name, values in frame.rivals.items():
@@ -108,7 +110,7 @@ def _level_sums(
     points = co2[(slice(None), *plan.probes)], truth[tuple(plan.probes)]
     pairs = points[1].size * max(points[1].size - 1, 1)
     means["variogram_score"] = Mean(variogram_score(*points) / pairs * total, total)
-    return means, count_ranks(rank[air > 0], len(z))
+    return means, count_ranks(rank[air > 0], M)
 
 
 def _whole_variance(frame: Frame) -> Mean:
@@ -148,11 +150,12 @@ def _masked(frame: Frame, mask_nan: bool) -> tuple[Frame, int]:
     fields |= {f"co2 of the {name} run": values for name, values in frame.rivals.items()}
     bad = np.zeros(frame.truth.shape, bool)
     for name, values in fields.items():
+        if np.isfinite(values.sum(dtype=np.float64)):
+            continue  # one NaN or infinity spoils a sum, and a sum makes no copy
         wrong = ~np.isfinite(values)
-        if wrong.any():
-            if not mask_nan:
-                raise _nan(name, wrong, frame.time)
-            bad |= wrong.any(axis=0) if wrong.ndim > bad.ndim else wrong
+        if not mask_nan:
+            raise _nan(name, wrong, frame.time)
+        bad |= wrong.any(axis=0) if wrong.ndim > bad.ndim else wrong
     if not bad.any():
         return frame, 0
     keep = lambda x: np.where(bad, 0.0, x)  # noqa: E731

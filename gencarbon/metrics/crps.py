@@ -13,6 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from gencarbon.metrics.field import Array
 
+COMPILED = {
+    "nogil": True,
+    "cache": True,
+    "fastmath": {"reassoc", "contract"},
+}  # NaN and infinity keep their meaning
 LANES = 512  # points sorted side by side: few enough for a core's cache, enough to hide the call
 BLOCK_VALUES = 2**19  # differences held at once
 
@@ -118,7 +123,7 @@ def _differences(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return np.subtract(x, y, out=np.empty(x.shape, kind), casting="same_kind")
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@numba.njit(**COMPILED)
 def _distance_less_pairs(z: Array, pairs: NDArray[np.int64], weight: Array, lanes: int, out: Array) -> None:
     """out = mean_m |z_m| - sum_k weight_k z_(k) for the sorted members of each point; z: (member, point).
 
@@ -157,7 +162,7 @@ def _distance_less_pairs(z: Array, pairs: NDArray[np.int64], weight: Array, lane
             out[first + b] = distance[b]
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@numba.njit(**COMPILED)
 def _exchange(work: Array, low: int, high: int, spare: int, lanes: int) -> None:
     """The smaller values of two rows go to the spare row, the larger to the second. NaN stays in one of them."""
     for b in range(lanes):

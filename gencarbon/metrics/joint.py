@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gencarbon.metrics.crps import count_members, members_first
+from gencarbon.metrics.crps import COMPILED, count_members, members_first
 from gencarbon.metrics.field import Array
 
 
@@ -16,8 +16,11 @@ def energy_score_fair(ens: ArrayLike, obs: ArrayLike, weight: ArrayLike = 1.0) -
     Gneiting and Raftery (2007), doi:10.1198/016214506000001437. ||z||^2 = sum w z^2: weights that sum to 1 make it an RMS. In one
     dimension it is the fair CRPS. ens: (member, ...), obs: (...), weight broadcast to obs; the unit of the field.
     """
-    z, M = _flat(ens, obs, weight, "fair energy score")
-    return float(np.sqrt((z**2).sum(axis=1)).mean() - _sum_of_distances(z) / (M * (M - 1)))
+    x, y = members_first(ens, obs, 0)
+    M = count_members(x, 2, "fair energy score")
+    w = np.broadcast_to(np.asarray(weight, np.float64), y.shape).reshape(-1)
+    to_obs, apart = _distances(np.ascontiguousarray(x).reshape(M, -1), np.ascontiguousarray(y).reshape(-1), w)
+    return to_obs / M - apart / (M * (M - 1))
 
 
 def variogram_score(ens: ArrayLike, obs: ArrayLike, p: float = 0.5) -> float:
@@ -33,22 +36,21 @@ def variogram_score(ens: ArrayLike, obs: ArrayLike, p: float = 0.5) -> float:
     return float(((np.abs(y[:, None] - y) ** p - expected) ** 2).sum())
 
 
-def _flat(ens: ArrayLike, obs: ArrayLike, weight: ArrayLike, name: str) -> tuple[Array, int]:
-    """Members minus observation times the root of the weight, (member, point), float64."""
-    x, y = members_first(ens, obs, 0)
-    M = count_members(x, 2, name)
-    root = np.sqrt(np.broadcast_to(np.asarray(weight, np.float64), y.shape))
-    return (np.subtract(x, y, dtype=np.float64) * root).reshape(M, -1), M
-
-
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def _sum_of_distances(z: Array) -> float:
-    """sum_(i<j) ||z_i - z_j||, z: (member, point). Not by a matrix product, whose bits depend on the number of BLAS threads."""
-    total = 0.0
-    for i in range(len(z)):
+@numba.njit(**COMPILED)
+def _distances(x: Array, y: Array, w: Array) -> tuple[float, float]:
+    """sum_m ||x_m - y|| and sum_(i<j) ||x_i - x_j||. x: (member, point). Not by a matrix product: its bits depend on the number of
+    BLAS threads, and it cancels."""
+    to_obs, apart = 0.0, 0.0
+    for i in range(len(x)):
+        a, square = x[i], 0.0
+        for p in range(a.size):
+            d = np.float64(a[p]) - np.float64(y[p])
+            square += w[p] * d * d
+        to_obs += np.sqrt(square)
         for j in range(i):
-            a, b, square = z[i], z[j], 0.0
+            b, square = x[j], 0.0
             for p in range(a.size):
-                square += (a[p] - b[p]) * (a[p] - b[p])
-            total += np.sqrt(square)
-    return total
+                d = np.float64(a[p]) - np.float64(b[p])
+                square += w[p] * d * d
+            apart += np.sqrt(square)
+    return to_obs, apart

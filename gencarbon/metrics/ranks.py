@@ -16,7 +16,13 @@ LEAST_EXPECTED = 5  # counts per rank below which a chi-squared is not one; neig
 def ranks(ens: ArrayLike, obs: ArrayLike, rng: np.random.Generator, axis: int = 0) -> NDArray[np.int64]:
     """Rank of the observation among the members, 0..M: #(x < y) + U{0..ties}, ties broken by `rng`. (...)"""
     x, y = members_first(ens, obs, axis)
-    below, ties = np.count_nonzero(x < y, axis=0), np.count_nonzero(x == y, axis=0)
+    return break_ties(np.count_nonzero(x < y, axis=0), np.count_nonzero(x == y, axis=0), rng)
+
+
+def break_ties(
+    below: NDArray[np.int64], ties: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Ranks from the counts of members below and equal to the observation."""
     return below + rng.integers(0, ties + 1)
 
 
