@@ -65,7 +65,7 @@ def flatness(counts: ArrayLike) -> tuple[float, float]:
 
 
 def decorrelated_points(
-    errors: ArrayLike, lat: ArrayLike, lon: ArrayLike, limit: float = 0.1
+    errors: ArrayLike, lat: ArrayLike, lon: ArrayLike, limit: float = 0.05
 ) -> tuple[int, NDArray[np.int64]]:
     """(step, points): every step-th time and these points have errors that correlate by less than about `limit`.
 
