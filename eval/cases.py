@@ -7,11 +7,11 @@ from typing import Any
 import xarray as xr
 from rich.console import Console
 
-from gencarbon.cli import cache_folder
 from gencarbon.data.benchmark import Build
 from gencarbon.data.settings import DataConfig
 from gencarbon.data.store import open_dataset
 from gencarbon.data.views import canonical_datasets
+from gencarbon.terminal import cache_folder
 
 
 def initial_cases(data: dict[str, Any], split: str) -> list[dict[str, xr.Dataset]]:

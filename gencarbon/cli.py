@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,17 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from gencarbon.cli_data import data_app
 from gencarbon.errors import InputError
 from gencarbon.memory import keep_freed_memory
+from gencarbon.terminal import bar, cache_folder, console, is_main_process, say
 
 app = typer.Typer(
     help="Ensembles of CO2 fields from winds and surface fluxes, and the scores to prove them.",
@@ -28,85 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-data_app = typer.Typer(help="Build the benchmark, check and describe files.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-console = Console()
-
-
-def cache_folder() -> Path:
-    """Where built data and runs live: $GENCARBON_CACHE, by default .cache/gencarbon in the home folder."""
-    return Path(os.environ.get("GENCARBON_CACHE", Path.home() / ".cache" / "gencarbon"))
-
-
-def is_main_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _bar(label: str) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-    )
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not is_main_process())
-
-
-def _say(text: str) -> None:
-    if is_main_process():
-        console.print(text, highlight=False)
-
-
-@data_app.command("build")
-def data_build(
-    config: Annotated[Path, typer.Argument(help="a file of kind `data`, such as configs/data_tiny.yaml")],
-    split: Annotated[list[str] | None, typer.Option(help="only this split; repeatable")] = None,
-) -> None:
-    """Build HS-CO2 (winds, fluxes, reference, coarse run, refined run) into the cache. Kill it and run it again: it goes on."""
-    from gencarbon.data.benchmark import Build
-    from gencarbon.data.settings import DataConfig
-
-    settings = DataConfig.load(config)
-    for part in settings.splits:
-        if not split or part.name in split:
-            _build_split(Build(settings, part, cache_folder() / "data" / settings.name))
-
-
-def _build_split(build) -> None:
-    from gencarbon.data.refined import add_refined
-
-    with _bar(build.split.name) as progress:
-        task = progress.add_task(
-            f"{build.config.name} {build.split.name}: spin-up, then frames", total=build.frames
-        )
-        path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
-        progress.update(task, completed=build.frames)
-        task = progress.add_task(f"{build.config.name} {build.split.name}: refined run", total=build.frames)
-        add_refined(
-            path, build.config, lambda done, total: progress.update(task, completed=done, total=total)
-        )
-    _say(f"{build.split.name}: {path}")
-
-
-@data_app.command("check")
-def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr files")]) -> None:
-    """Say what is wrong or suspicious in files; exit 1 where sampling would refuse one."""
-    from gencarbon.data.info import check_files
-
-    findings = check_files(files)
-    for finding in findings:
-        _say(f"{'ok     ' if finding.ok else 'REFUSED'} {finding.path} as {finding.role}: {finding.message}")
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
-
-
-@data_app.command("info")
-def data_info(file: Annotated[Path, typer.Argument(help="a NetCDF or Zarr file")]) -> None:
-    """Say what a file is: role, times, grid, levels, units, PgC per year of fluxes."""
-    from gencarbon.data.info import describe_file
-
-    console.print(describe_file(file)[0])
 
 
 @app.command()
@@ -122,8 +37,8 @@ def train(
 
     settings = TrainConfig.load(config)
     folder = cache_folder() / "runs" / (run or settings.name)
-    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, _say).run()
-    _say(f"checkpoint: {path}")
+    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, say).run()
+    say(f"checkpoint: {path}")
 
 
 @app.command("calibrate")
@@ -140,7 +55,7 @@ def calibrate_command(
     settings = CalibrateConfig.load(config)
     refuse_existing(out)
     pipe = CO2Pipeline.from_pretrained(settings.checkpoint)
-    calibrate(pipe, open_dataset(cache_folder() / "data" / settings.data / "validation.zarr"), settings, _say)
+    calibrate(pipe, open_dataset(cache_folder() / "data" / settings.data / "validation.zarr"), settings, say)
     pipe.save_pretrained(out)
 
 
@@ -179,18 +94,18 @@ def sample(
     inputs = {role: None if path is None else open_dataset(path) for role, path in paths.items()}
     pipe = CO2Pipeline.from_pretrained(checkpoint)
     if not has_mass_fluxes(inputs["winds"]):
-        _say(
+        say(
             "winds: no eastward_air_mass_flux and northward_air_mass_flux; estimated from u and v at frame times, "
             "which errs more than the ensemble was calibrated for"
         )
-    with _bar("sampling") as progress:
+    with bar("sampling") as progress:
 
         def start(total: int) -> Callable[[], None]:
             task = progress.add_task(f"{members} members, windows", total=total)
             return lambda: progress.advance(task)
 
         sample_to_store(pipe, inputs, members, seed, out, start)
-    _say(f"ensemble: {out}")
+    say(f"ensemble: {out}")
 
 
 @app.command("evaluate")
@@ -232,7 +147,7 @@ def evaluate_command(
     others = {key: None if path is None else open_dataset(path)
               for key, path in {"stations": stations, "columns": columns, "winds": winds}.items()}  # fmt: skip
     inputs = Inputs(opened, open_dataset(reference), **others, mask_nan=mask_nan, scheduler=scheduler)
-    with _bar("scoring") as progress:
+    with bar("scoring") as progress:
         tasks: dict[str, Any] = {}
 
         def advance(name: str, done: int, total: int) -> None:
@@ -243,7 +158,7 @@ def evaluate_command(
         tables, report = evaluate_to_folder(inputs, out, advance)
     for table in tables:
         console.print(table)
-    _say(f"report: {report.resolve()}")
+    say(f"report: {report.resolve()}")
 
 
 def _names(paths: list[Path]) -> list[str]:
@@ -277,7 +192,7 @@ def footprint_command(
     refuse_existing(out)
     if whole_column and level is not None:
         raise InputError("a receptor is a column or a level, got --column and --level; give one of them")
-    with _bar("footprint") as progress:
+    with bar("footprint") as progress:
         task = progress.add_task("backwards in time", total=None)
         made = footprint(
             open_dataset(winds),
@@ -287,7 +202,7 @@ def footprint_command(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     write_footprint(made, out)
-    _say(f"footprint: {out}; 1 umol m-2 s-1 everywhere, all the time: {float(made.footprint.sum()):.3g} ppm")
+    say(f"footprint: {out}; 1 umol m-2 s-1 everywhere, all the time: {float(made.footprint.sum()):.3g} ppm")
 
 
 @app.command()

@@ -41,8 +41,8 @@ def evaluate_to_folder(
     refuse_existing(out)
     for ensemble in inputs.ensembles.values():
         check(ensemble, inputs.reference)
-    if inputs.winds is not None:
-        check_winds(next(iter(inputs.ensembles.values())), inputs.winds)
+    first = next(iter(inputs.ensembles.values()))
+    winds = None if inputs.winds is None else check_winds(first, inputs.winds)
     observed = _observed(inputs)  # small beside the rest, and its input is as easily wrong
     sums = {
         name: accumulate(
@@ -54,13 +54,12 @@ def evaluate_to_folder(
         )
         for name, ensemble in inputs.ensembles.items()
     }
-    first = next(iter(inputs.ensembles.values()))
     rivals = len(sums) > 1 or any(name in first for name in BASELINES.values())
     comparison = compare(sums) if rivals else None
     scores = {name: found.to_dataset() for name, found in sums.items()}
-    if inputs.winds is not None:
+    if winds is not None:
         name = next(iter(scores))
-        scores[name] = scores[name].merge(transport_residual(first, inputs.reference, inputs.winds))
+        scores[name] = scores[name].merge(transport_residual(first, inputs.reference, winds))
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from gencarbon.errors import InputError
 from gencarbon.scores import BASELINES
+from gencarbon.variables import VARIABLES
 
 PPM_UNITS = ("1e-6", "ppm", "ppmv", "umol mol-1", "1e-6 mol mol-1", "micromol mol-1", "umol/mol")
 FIELD = ("time", "level", "lat", "lon")
@@ -30,6 +31,9 @@ def check(ensemble: xr.Dataset, reference: xr.Dataset) -> None:
     for name in ("co2", *optional):
         _check_ppm(ensemble[name], "ensemble")
     _check_ppm(reference["co2"], "reference")
+    for owner, ds in {"ensemble": ensemble, "reference": reference}.items():
+        for name in budget if owner == "ensemble" else ["air_mass"]:
+            _check_units(ds[name], owner)
     _check_times(ensemble.time.values, reference.time.values)
     _check_grid(ensemble, reference)
 
@@ -57,6 +61,14 @@ def _check_ppm(co2: xr.DataArray, owner: str) -> None:
             f"{units!r}; "
             "convert a mass mixing ratio with gencarbon.constants.kgkg_to_ppm, then set attrs['units'] = "
             "'1e-6'"
+        )
+
+
+def _check_units(array: xr.DataArray, owner: str) -> None:
+    units, wanted = array.attrs.get("units"), VARIABLES[str(array.name)].units
+    if units != wanted:
+        raise InputError(
+            f"{array.name} of the {owner} must have units {wanted!r}, got {units!r}; convert it and set attrs['units'] = {wanted!r}"
         )
 
 

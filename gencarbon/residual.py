@@ -30,8 +30,8 @@ SCHEME = "ppm"
 PPM = "1e-6"
 
 
-def check_winds(ensemble: xr.Dataset, winds: xr.Dataset) -> None:
-    """Refuse, before any work, winds that do not belong to the ensemble, and an ensemble without fluxes."""
+def check_winds(ensemble: xr.Dataset, winds: xr.Dataset) -> xr.Dataset:
+    """Canonical winds of the ensemble's frames; refuses those that do not belong to it, and an ensemble without fluxes."""
     if "flux" not in ensemble:
         raise refusal(
             "ensemble",
@@ -39,16 +39,16 @@ def check_winds(ensemble: xr.Dataset, winds: xr.Dataset) -> None:
             "no flux",
             "add it, or leave --winds out",
         )
-    for name in ("lat", "lon"):
-        mine, theirs = ensemble[name].values, winds[name].values if name in winds else np.array([])
-        if mine.shape != theirs.shape or not np.allclose(mine, theirs, atol=1e-4):
+    for name in ("level", "lat", "lon"):
+        mine, theirs = ensemble[name].values, winds[name].values if name in winds.coords else np.array([])
+        if mine.shape != theirs.shape or (name != "level" and not np.allclose(mine, theirs, atol=1e-4)):
             raise refusal(
                 f"winds: {name}",
                 f"{mine.size} values as in the ensemble",
                 f"{theirs.size} others",
-                "give the winds of the ensemble's grid",
+                "give the winds of the ensemble's grid and levels",
             )
-    missing = ~np.isin(ensemble.time.values, winds.time.values)
+    missing = ~np.isin(ensemble.time.values, winds.time.values if "time" in winds.coords else [])
     if missing.any():
         raise refusal(
             "winds: time",
@@ -56,15 +56,15 @@ def check_winds(ensemble: xr.Dataset, winds: xr.Dataset) -> None:
             f"{missing.sum()} missing, first {ensemble.time.values[missing][0]}",
             "give the winds of the same period",
         )
+    return canonical(winds.sel(time=ensemble.time), "winds")
 
 
 def transport_residual(ensemble: xr.Dataset, reference: xr.Dataset, winds: xr.Dataset) -> xr.Dataset:
     """RMS residual of members and of the reference by level, and what it adds up to over a layer, ppm per frame.
 
-    A layer's sum is what moved through its bottom and top unlike in the transport; over all layers it is the mass budget's error.
+    winds: from `check_winds`. A layer's sum is what moved through its bottom and top unlike in the transport; over all layers it is
+    the mass budget's error.
     """
-    check_winds(ensemble, winds)
-    winds = canonical(winds.sel(time=ensemble.time), "winds")
     grid, levels = LatLonGrid.from_dataset(winds), HybridLevels.from_dataset(winds)
     seconds = float(step_of(winds["time"]) / np.timedelta64(1, "s"))
     run, last = OfflineRun(grid, levels, SCHEME), ensemble.sizes["time"] - 1

@@ -228,6 +228,14 @@ BAD = {
         lambda E, R: (E.assign(co2_background=E.co2_background.assign_attrs(units="mol mol-1")), R),
         "co2_background of the ensemble must be .* got 'mol mol-1'",
     ),
+    "flux per year": (
+        lambda E, R: (E.assign(flux=E.flux.assign_attrs(units="kgC m-2 yr-1")), R),
+        "flux of the ensemble must have units 'kg m-2 s-1', got 'kgC m-2 yr-1'; convert it",
+    ),
+    "air mass in Pg": (
+        lambda E, R: (E, R.assign(air_mass=R.air_mass.assign_attrs(units="Pg"))),
+        "air_mass of the reference must have units 'kg', got 'Pg'",
+    ),
     "no shared times": (
         lambda E, R: (E, R.assign_coords(time=R.time + np.timedelta64(365, "D"))),
         "every time of the ensemble .* got 9 of 9 missing, first 2001-01-01.*give the reference of the "

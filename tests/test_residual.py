@@ -30,7 +30,7 @@ def carried():
 
 def test_members_carried_by_the_transport_have_no_residual(carried):
     E, R, winds = carried
-    found = transport_residual(E, R, winds)
+    found = transport_residual(E, R, check_winds(E, winds))
     assert float(found.continuity_residual_members.max()) < 1e-10
     assert float(found.continuity_layer_members.max()) < 1e-11
     for name in found.data_vars:
@@ -40,14 +40,16 @@ def test_members_carried_by_the_transport_have_no_residual(carried):
 def test_a_disturbed_layer_shows_in_its_own_level(carried):
     E, R, winds = carried
     noise = 0.1 * np.random.default_rng(1).standard_normal(E.co2.shape) * (E.level.values == 2)[:, None, None]
-    found = transport_residual(E.assign(co2=E.co2 + noise), R, winds)
+    found = transport_residual(E.assign(co2=E.co2 + noise), R, check_winds(E, winds))
     rms = found.continuity_residual_members.values
     assert rms[1] == pytest.approx(0.1 * np.sqrt(1 + 0.8), rel=0.2)  # of two frames, the first carried
     assert rms[1] > 2 * max(rms[0], rms[2])
     assert float(found.continuity_residual_reference.max()) < 1e-10
     frames = xr.DataArray(np.arange(E.sizes["time"]), dims="time")
     leak = transport_residual(
-        E.assign(co2=(E.co2 + 0.01 * frames * (E.level == 1)).transpose(*E.co2.dims)), R, winds
+        E.assign(co2=(E.co2 + 0.01 * frames * (E.level == 1)).transpose(*E.co2.dims)),
+        R,
+        check_winds(E, winds),
     )
     assert float(leak.continuity_layer_members[0]) == pytest.approx(
         0.01, rel=0.5
@@ -71,4 +73,6 @@ def test_winds_that_do_not_belong_are_refused(carried, spoil, message):
 def test_the_residual_is_lazy_over_members(carried):
     E, R, winds = carried
     lazy = E.chunk({"time": 1})
-    xr.testing.assert_allclose(transport_residual(lazy, R, winds), transport_residual(E, R, winds))
+    xr.testing.assert_allclose(
+        transport_residual(lazy, R, check_winds(E, winds)), transport_residual(E, R, check_winds(E, winds))
+    )

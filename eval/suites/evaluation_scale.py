@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.benchmark import Benchmark, Figure, Result
-from gencarbon.cli import cache_folder
 from gencarbon.data.store import open_dataset
 from gencarbon.evaluation import evaluate
 from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.terminal import cache_folder
 from gencarbon.variables import describe, level_coordinates
 
 GB = 1e9

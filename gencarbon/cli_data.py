@@ -1,0 +1,63 @@
+"""`gencarbon data ...`: build the benchmark, check and describe files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gencarbon.terminal import bar, cache_folder, console, say
+
+data_app = typer.Typer(help="Build the benchmark, check and describe files.", no_args_is_help=True)
+
+
+@data_app.command("build")
+def data_build(
+    config: Annotated[Path, typer.Argument(help="a file of kind `data`, such as configs/data_tiny.yaml")],
+    split: Annotated[list[str] | None, typer.Option(help="only this split; repeatable")] = None,
+) -> None:
+    """Build HS-CO2 (winds, fluxes, reference, coarse run, refined run) into the cache. Kill it and run it again: it goes on."""
+    from gencarbon.data.benchmark import Build
+    from gencarbon.data.settings import DataConfig
+
+    settings = DataConfig.load(config)
+    for part in settings.splits:
+        if not split or part.name in split:
+            _build_split(Build(settings, part, cache_folder() / "data" / settings.name))
+
+
+def _build_split(build) -> None:
+    from gencarbon.data.refined import add_refined
+
+    with bar(build.split.name) as progress:
+        task = progress.add_task(
+            f"{build.config.name} {build.split.name}: spin-up, then frames", total=build.frames
+        )
+        path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
+        progress.update(task, completed=build.frames)
+        task = progress.add_task(f"{build.config.name} {build.split.name}: refined run", total=build.frames)
+        add_refined(
+            path, build.config, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    say(f"{build.split.name}: {path}")
+
+
+@data_app.command("check")
+def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr files")]) -> None:
+    """Say what is wrong or suspicious in files; exit 1 where sampling would refuse one."""
+    from gencarbon.data.info import check_files
+
+    findings = check_files(files)
+    for finding in findings:
+        say(f"{'ok     ' if finding.ok else 'REFUSED'} {finding.path} as {finding.role}: {finding.message}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@data_app.command("info")
+def data_info(file: Annotated[Path, typer.Argument(help="a NetCDF or Zarr file")]) -> None:
+    """Say what a file is: role, times, grid, levels, units, PgC per year of fluxes."""
+    from gencarbon.data.info import describe_file
+
+    console.print(describe_file(file)[0])
