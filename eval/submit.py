@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from eval.benchmark import load_benchmark
@@ -91,7 +92,12 @@ def pooled(ensembles: Sequence[xr.Dataset], cases: Sequence[dict[str, xr.Dataset
         )
     total: Any = None
     for date, case in zip(wanted, cases):
-        scores = accumulate(given[date], case["reference"])
+        times = case["reference"].time.values
+        if not np.array_equal(given[date].time.values, times):
+            raise InputError(
+                f"expected {times.size} frames from {times[0]} to {times[-1]}, got others; sample the whole case"
+            )
+        scores = accumulate(given[date].assign_attrs(initial_frame="known"), case["reference"])
         total = scores if total is None else total + scores
     return total
 

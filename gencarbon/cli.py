@@ -162,13 +162,18 @@ def evaluate_command(
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """A name for each ensemble: its file's, with the folder's before it where two are alike."""
-    short = [path.name.removesuffix(path.suffix) or path.name for path in paths]
-    alike = len(set(short)) < len(short)
-    names = [f"{path.absolute().parent.name}/{name}" for path, name in zip(paths, short)] if alike else short
-    if len(set(names)) < len(names):
-        raise InputError(f"expected different ensembles, got {names}; give each once")
-    return names
+    """A name for each ensemble: its file's, with as many folders before it as tell them apart."""
+    resolved = [path.resolve() for path in paths]
+    if len(set(resolved)) < len(resolved):
+        raise InputError(f"expected different ensembles, got {[str(path) for path in paths]}; give each once")
+    parts = [
+        (*path.parts[1:-1], path.stem if path.suffix in (".zarr", ".nc") else path.name) for path in resolved
+    ]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [path.name for path in resolved]  # alike but for .nc and .zarr
 
 
 @app.command("footprint")

@@ -28,6 +28,7 @@ def compare(entries: Mapping[str, Scores]) -> xr.Dataset:
     (_, first), *others = entries.items()
     for name, scores in others:
         _check_cases(first, scores, name)
+        _check_cells(first, scores, name)
     columns = dict(_columns(first, dict(others)))
     if not columns:
         raise InputError(
@@ -83,11 +84,23 @@ def _paired(mine: Mean, theirs: Mean, where: tuple) -> tuple[Paired, float]:
     a, b = (
         Mean(m.total[:, leads][..., levels], m.weight[:, leads][..., levels]).sum(-1) for m in (mine, theirs)
     )
+    if (a.weight == 0).any():  # frames that are masked altogether
+        kept = (a.weight > 0).all(axis=0)
+        a, b = (Mean(m.total[:, kept], m.weight[:, kept]) for m in (a, b))
+    if a.total.size == 0:
+        return Paired(np.nan, np.nan, np.nan, 0.0, 0), np.nan
     rng = np.random.default_rng(SEED)
     bottom = float(b.sum().value)
     return paired_interval(a.value, b.value, rng, CONFIDENCE), float(
         a.sum().value
     ) / bottom if bottom else np.nan
+
+
+def _check_cells(first: Scores, other: Scores, name: str) -> None:
+    if not np.array_equal(first.means["crps"].weight, other.means["crps"].weight):
+        raise InputError(
+            f"ensembles are compared on the same cells, but {name} leaves out others than the first; mask both where either has a NaN"
+        )
 
 
 def _check_cases(first: Scores, other: Scores, name: str) -> None:

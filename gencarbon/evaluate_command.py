@@ -13,7 +13,7 @@ from rich.table import Table
 from gencarbon.comparison import compare
 from gencarbon.data.checks import refuse_existing
 from gencarbon.evaluation import accumulate
-from gencarbon.evaluation_checks import check
+from gencarbon.evaluation_checks import check, check_alike
 from gencarbon.observation_scores import score_columns, score_stations, station_table
 from gencarbon.report import Entry, write_paper_files, write_report
 from gencarbon.residual import check_winds, transport_residual
@@ -42,6 +42,7 @@ def evaluate_to_folder(
     for ensemble in inputs.ensembles.values():
         check(ensemble, inputs.reference)
     first = next(iter(inputs.ensembles.values()))
+    check_alike(inputs.ensembles)
     winds = None if inputs.winds is None else check_winds(first, inputs.winds)
     observed = _observed(inputs)  # small beside the rest, and its input is as easily wrong
     sums = {
@@ -93,7 +94,10 @@ def _write(
 ) -> None:
     folder.mkdir()
     for n, (name, ds) in enumerate(scores.items()):
-        write_scores(ds.assign_attrs(ensemble=name), folder if n == 0 else folder / name.replace("/", "_"))
+        write_scores(
+            ds.assign_attrs(ensemble=name),
+            folder if n == 0 else folder / "rivals" / f"{n}_{name.replace('/', '_')}",
+        )
     compared = {} if comparison is None else {"comparison": comparison}
     for name, ds in (compared | observed).items():
         write_netcdf(ds, folder / f"{name}.nc")

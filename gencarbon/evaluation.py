@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from gencarbon.budget import accumulated_flux
+from gencarbon.errors import InputError
 from gencarbon.evaluation_checks import BUDGET, FIELD, PPM_UNITS, check
 from gencarbon.frame_sums import RANK_SEED, Frame, FrameSums, Plan, frame_sums
 from gencarbon.metrics import Mean, budget_error_of_masses
@@ -56,6 +57,7 @@ def accumulate(
     """The open sums behind `evaluate`; add those of several initial dates before `.to_dataset()`."""
     check(ensemble, reference)
     reference = reference.sel(time=ensemble.time)
+    added = _added(ensemble)
     scored = slice(1 if ensemble.attrs.get("initial_frame") == "known" else 0, None)
     sums = _all_frames(ensemble, reference, mask_nan, scheduler, progress)
     times = ensemble.time.values
@@ -66,7 +68,7 @@ def accumulate(
             name: Mean.stack([Mean.stack([s.means[name] for s in sums[scored]])]) for name in sums[0].means
         },
         rank_count=np.stack([s.rank_count for s in sums[scored]]).astype(np.float64),
-        budget_error=_budget_error(ensemble, sums)[np.newaxis, :, scored],
+        budget_error=_budget_error(added, sums)[np.newaxis, :, scored],
         probes=_probes(ensemble, sums[scored]),
         spectra=_spectra(sums[scored]),
         start=times[:1].astype("datetime64[ns]"),
@@ -171,15 +173,24 @@ def _spectra(sums: list[FrameSums]) -> dict[str, Mean]:
     }
 
 
-def _budget_error(ensemble: xr.Dataset, sums: list[FrameSums]) -> Array:
-    """(member, time), NaN for an ensemble without air_mass, flux and cell_area."""
-    mass = np.stack([s.mass for s in sums], axis=-1)
+def _added(ensemble: xr.Dataset) -> Array | None:
+    """CO2 that the fluxes have added by each frame, (time,) kg; None for an ensemble without air_mass, flux and cell_area."""
     if not all(name in ensemble for name in BUDGET):
-        return np.full(mass.shape, np.nan)
-    area = _values(ensemble.cell_area, ("lat", "lon"))
-    flux = _values(ensemble.flux, ("time", "lat", "lon"))
+        return None
+    area, flux = _values(ensemble.cell_area, ("lat", "lon")), _values(ensemble.flux, ("time", "lat", "lon"))
+    for name, values in {"flux": flux, "cell_area": area}.items():
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"expected finite {name} in the ensemble, got {int((~np.isfinite(values)).sum())} NaN or infinite; fill or drop it"
+            )
     seconds = float((ensemble.time.values[1] - ensemble.time.values[0]) / np.timedelta64(1, "s"))
-    return budget_error_of_masses(mass, accumulated_flux(flux, area, seconds))
+    return accumulated_flux(flux, area, seconds)
+
+
+def _budget_error(added: Array | None, sums: list[FrameSums]) -> Array:
+    """(member, time), NaN where it cannot be known."""
+    mass = np.stack([s.mass for s in sums], axis=-1)
+    return np.full(mass.shape, np.nan) if added is None else budget_error_of_masses(mass, added)
 
 
 def _values(array: xr.DataArray, dims: Sequence[str]) -> Any:

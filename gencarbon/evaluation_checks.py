@@ -24,6 +24,8 @@ def check(ensemble: xr.Dataset, reference: xr.Dataset) -> None:
     budget = {name: dims for name, dims in BUDGET.items() if name in ensemble}
     _check_variables(ensemble, ENSEMBLE | optional | budget, "ensemble")
     _check_variables(reference, REFERENCE, "reference")
+    for owner, ds in {"ensemble": ensemble, "reference": reference}.items():
+        _check_axes(ds, owner)
     if ensemble.sizes["member"] < 2:
         raise InputError(
             f"scores need at least 2 members, got {ensemble.sizes['member']}; sample more with --members"
@@ -61,6 +63,45 @@ def _check_ppm(co2: xr.DataArray, owner: str) -> None:
             f"{units!r}; "
             "convert a mass mixing ratio with gencarbon.constants.kgkg_to_ppm, then set attrs['units'] = "
             "'1e-6'"
+        )
+
+
+def check_alike(ensembles: Mapping[str, xr.Dataset]) -> None:
+    """Refuse ensembles that cannot be compared frame by frame."""
+    (first, one), *others = ensembles.items()
+    for name, ds in others:
+        if not (
+            np.array_equal(one.time.values, ds.time.values)
+            and np.array_equal(one.level.values, ds.level.values)
+        ):
+            raise InputError(
+                f"expected the times and levels of {first} in {name}, got others; select what they share first"
+            )
+        if (one.attrs.get("initial_frame") == "known") != (ds.attrs.get("initial_frame") == "known"):
+            raise InputError(
+                f"the first frame is known in one of {first} and {name} and scored in the other; set attrs['initial_frame'] = 'known' "
+                "in both, or drop the attribute"
+            )
+
+
+def _check_axes(ds: xr.Dataset, owner: str) -> None:
+    """Coordinates that say where values are: without them a field upside down would be scored."""
+    for name in FIELD:
+        if name not in ds.coords or ds[name].ndim != 1:
+            raise InputError(
+                f"expected coordinates on {name} of the {owner}, got none; add them: ds.assign_coords({name}=...)"
+            )
+        values, kind = ds[name].values, "M" if name == "time" else "iuf"
+        if values.size == 0 or values.dtype.kind not in kind:
+            what = "datetime64 values" if name == "time" else "numbers"
+            raise InputError(
+                f"expected {what} on {name} of the {owner}, got {values.size} of {values.dtype}; convert it"
+            )
+    levels = ds.level.values
+    if np.any(levels != np.round(levels)) or np.unique(levels).size != levels.size:
+        raise InputError(
+            f"expected level numbers 1, 2, ... from the surface up on the {owner}, got {levels[:4]}; number them: "
+            "ds.assign_coords(level=range(1, n + 1))"
         )
 
 

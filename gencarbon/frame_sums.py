@@ -62,28 +62,31 @@ class FrameSums:
 
 def frame_sums(frame: Frame, plan: Plan) -> FrameSums:
     """All sums of one frame. Raises InputError at a NaN that is not to be masked."""
-    frame, masked = _masked(frame, plan.mask_nan)
+    if frame.air.min() < 0 or (frame.own_air is not None and frame.own_air.min() < 0):
+        raise InputError(f"expected air_mass above 0, got a negative one at {frame.time}; correct the sign")
+    frame, bad = _masked(frame, plan.mask_nan)
+    masked = int(bad.sum())
     rng = _stream(frame.time)
-    levels = [_level_sums(frame, k, plan, rng) for k in range(len(frame.truth))]
+    levels = [_level_sums(frame, k, plan, rng, ~bad[k]) for k in range(len(frame.truth))]
     at = (..., *plan.probes)
+    gaps = np.where(bad[at], np.nan, 0.0)  # a probe that is masked has no value, not 0
     means = {name: Mean.stack([means[name] for means, _ in levels]) for name in levels[0][0]}
     means["co2_variance_frame"] = _whole_variance(frame)
     return FrameSums(
         means,
         np.stack([count for _, count in levels]),
         _mass(frame, masked),
-        np.ascontiguousarray(
-            frame.co2[at], np.float64
-        ),  # one order in memory: sums over it must not depend on where it was made
-        np.ascontiguousarray(frame.truth[at], np.float64),
+        np.ascontiguousarray(frame.co2[at] + gaps, np.float64),  # sums over it depend on its order in memory
+        np.ascontiguousarray(frame.truth[at] + gaps, np.float64),
         _spectra(frame, plan.lat) if plan.spectrum and plan.lat is not None and not masked else {},
         masked,
     )
 
 
 def _level_sums(
-    frame: Frame, k: int, plan: Plan, rng: np.random.Generator
+    frame: Frame, k: int, plan: Plan, rng: np.random.Generator, there: NDArray[np.bool_]
 ) -> tuple[dict[str, Mean], NDArray[np.int64]]:
+    """Sums of a layer; there: cells that are not masked."""
     co2, truth, air = np.ascontiguousarray(frame.co2[:, k]), frame.truth[k], frame.air[k]
     M, found = len(co2), moments(co2, truth)
     rank = break_ties(found.below, found.ties, rng)
@@ -104,11 +107,12 @@ def _level_sums(
         }
     means = {name: Mean.of(values, air) for name, values in maps.items()}
     total = air.sum()
-    means["co2_variance"] = Mean(weighted_variance(truth, air) * total, total)
+    means["co2_variance"] = Mean(weighted_variance(truth, air) * total if total else 0.0, total)
     share = air / total if total else air
     means["energy_score"] = Mean(energy_score_fair(co2, truth, share) * total, total)
-    points = co2[(slice(None), *plan.probes)], truth[tuple(plan.probes)]
-    pairs = points[1].size * max(points[1].size - 1, 1)
+    seen = plan.probes[:, there[tuple(plan.probes)]]
+    points = co2[(slice(None), *seen)], truth[tuple(seen)]
+    pairs = max(points[1].size * (points[1].size - 1), 1)
     means["variogram_score"] = Mean(variogram_score(*points) / pairs * total, total)
     return means, count_ranks(rank[air > 0], M)
 
@@ -116,7 +120,8 @@ def _level_sums(
 def _whole_variance(frame: Frame) -> Mean:
     """Variance over all levels, as a Mean of one value."""
     total = frame.air.sum()
-    return Mean(weighted_variance(frame.truth, frame.air)[np.newaxis] * total, total[np.newaxis])
+    value = weighted_variance(frame.truth, frame.air) * total if total else 0.0
+    return Mean(np.array([value]), total[np.newaxis])
 
 
 def _spectra(frame: Frame, lat: Array) -> dict[str, Array]:
@@ -138,8 +143,8 @@ def _mass(frame: Frame, masked: int) -> Array:
     return co2_mass(frame.co2, frame.own_air)
 
 
-def _masked(frame: Frame, mask_nan: bool) -> tuple[Frame, int]:
-    """Cells with a NaN in any field get no weight where that is asked for; else the first is refused."""
+def _masked(frame: Frame, mask_nan: bool) -> tuple[Frame, NDArray[np.bool_]]:
+    """The frame and which cells are left out: cells with a NaN in any field get no weight where that is asked for; else the first is refused."""
     fields = {
         "co2 in the ensemble": frame.co2,
         "co2 in the reference": frame.truth,
@@ -157,11 +162,11 @@ def _masked(frame: Frame, mask_nan: bool) -> tuple[Frame, int]:
             raise _nan(name, wrong, frame.time)
         bad |= wrong.any(axis=0) if wrong.ndim > bad.ndim else wrong
     if not bad.any():
-        return frame, 0
+        return frame, bad
     keep = lambda x: np.where(bad, 0.0, x)  # noqa: E731
     rivals = {name: keep(values) for name, values in frame.rivals.items()}
     fields_left = keep(frame.co2), keep(frame.truth), keep(frame.air)
-    return Frame(frame.time, *fields_left, rivals, frame.own_air), int(bad.sum())
+    return Frame(frame.time, *fields_left, rivals, frame.own_air), bad
 
 
 def _nan(name: str, wrong: NDArray[np.bool_], time: np.datetime64) -> InputError:

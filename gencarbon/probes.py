@@ -43,9 +43,12 @@ class Probes:
         rng, found = np.random.default_rng(SEED), []
         M = self.members.shape[1]
         for k in range(self.truth.shape[-2]):
-            members, truth = self.members[..., k, :], self.truth[..., k, :]
-            errors = (members.mean(axis=1) - truth).reshape(-1, truth.shape[-1])
-            step, points = decorrelated_points(errors, self.lat, self.lon)
+            whole = np.isfinite(self.truth[..., k, :]).all(axis=(0, 1))  # probes that are never masked
+            members, truth = self.members[..., k, whole], self.truth[..., k, whole]
+            if not whole.any():
+                found.append((np.nan, np.nan, np.nan, 0, 0, 0))
+                continue
+            step, points = decorrelated_points(members.mean(axis=1) - truth, self.lat[whole], self.lon[whole])
             rank = ranks(members[:, :, ::step][..., points], truth[:, ::step][..., points], rng, axis=1)
             counts = count_ranks(rank, M)
             found.append((*flatness(counts), reliability_index(counts), counts.sum(), step, len(points)))
@@ -63,9 +66,12 @@ class Probes:
         )
 
     def _memory(self, lead_time: Array) -> xr.Dataset:
-        times = self.truth.shape[1]
-        if times < 6:
+        times, whole = self.truth.shape[1], np.isfinite(self.truth).all(axis=(0, 1, 2))
+        if times < 6 or not whole.any():
             return xr.Dataset()
+        if not whole.all():
+            lat, lon = self.lat[whole], self.lon[whole]
+            return Probes(lat, lon, self.members[..., whole], self.truth[..., whole])._memory(lead_time)
         lags = np.arange(min(times // 2, MOST_LAGS))
         by_time = lambda x: np.moveaxis(x, -3, 0)  # noqa: E731
         step = float(lead_time[1] - lead_time[0])

@@ -77,6 +77,13 @@ def transport_residual(ensemble: xr.Dataset, reference: xr.Dataset, winds: xr.Da
         flux = ensemble.flux.isel(time=pair).transpose("time", "lat", "lon").values
         co2 = ensemble.co2.isel(time=pair, member=slice(MEMBERS)).transpose("member", *FIELD).values
         truth = reference.co2.sel(time=ensemble.time[pair]).transpose(*FIELD).values[np.newaxis]
+        if not (np.isfinite(co2).all() and np.isfinite(truth).all()):
+            raise refusal(
+                "ensemble: co2",
+                "finite values where --winds is given",
+                "NaN",
+                "leave --winds out: nothing can carry a gap",
+            )
         weight = levels.air_mass(air.surface_pressure[1], grid)
         for name, x in (("members", co2), ("reference", truth)):
             gap = residual(run, x, flux, air)

@@ -96,12 +96,15 @@ class Scores:
             ("lead times (days)", self.lead_time.tolist(), other.lead_time.tolist()),
             ("levels", self.level.tolist(), other.level.tolist()),
             ("scores", sorted(self.means), sorted(other.means)),
+            ("grid", *(np.stack([p.lat, p.lon]).round(6).tolist() for p in (self.probes, other.probes))),
         ):
             if mine != theirs:
                 raise InputError(
                     f"ensembles are pooled only with the same {name}: expected {mine}, got {theirs}; "
                     "select what they share before evaluating"
                 )
+        if twice := np.intersect1d(self.start, other.start).astype(str).tolist():
+            raise InputError(f"expected each initial date once, got {twice} in both; pool different dates")
         return Scores(
             self.lead_time,
             self.level,
@@ -109,13 +112,10 @@ class Scores:
             self.rank_count + other.rank_count,
             np.concatenate([self.budget_error, other.budget_error]),
             self.probes + other.probes,
-            {
-                name: mean + other.spectra[name]
-                for name, mean in self.spectra.items()
-                if name in other.spectra
-            },
+            _united(self.spectra, other.spectra),
             np.concatenate([self.start, other.start]),
-            {k: _joined(v, other.attrs[k]) for k, v in self.attrs.items() if k in other.attrs},
+            {k: _joined(v, other.attrs[k]) for k, v in self.attrs.items() if k in other.attrs}
+            | _masked(self, other),
         )
 
     def to_dataset(self) -> xr.Dataset:
@@ -223,6 +223,16 @@ class Scores:
                     f"crps_skill_{key}": skill(m["crps"], mae),
                 }
         return out
+
+
+def _united(mine: Mapping[str, Mean], theirs: Mapping[str, Mean]) -> dict[str, Mean]:
+    both = {name: mean + theirs[name] for name, mean in mine.items() if name in theirs}
+    return {**mine, **theirs, **both}
+
+
+def _masked(mine: Scores, theirs: Scores) -> dict[str, int]:
+    counts = [int(s.attrs["masked_cells"]) for s in (mine, theirs) if "masked_cells" in s.attrs]
+    return {"masked_cells": sum(counts)} if counts else {}
 
 
 def _joined(mine: str | int, theirs: str | int) -> str | int:

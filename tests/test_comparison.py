@@ -81,3 +81,18 @@ def test_other_cases_and_nothing_to_compare_with_are_refused():
     alone = accumulate(E.drop_vars(["co2_background", "co2_mean_network"]), R)
     with pytest.raises(InputError, match="nothing to compare with"):
         compare({"alone": alone})
+
+
+def test_too_few_frames_have_no_interval():
+    rng = np.random.default_rng(0)
+    found = paired_interval([[1.0, 1.2]], [[0.0, 0.0]], rng)
+    assert np.isnan(found.low) and np.isnan(found.high) and found.few
+
+
+def test_runs_with_their_own_offsets_are_worth_their_number():
+    rng, sure = np.random.default_rng(0), []
+    for _ in range(100):
+        d = rng.standard_normal((5, 1)) + rng.standard_normal((5, 40))
+        found = paired_interval(d, np.zeros_like(d), rng, draws=300)
+        sure.append(not found.few and not found.low <= 0 <= found.high)
+    assert np.mean(sure) <= 0.12

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from gencarbon.comparison import compare
 from gencarbon.errors import InputError
 from gencarbon.evaluate_command import Inputs, evaluate_to_folder
-from gencarbon.evaluation import evaluate
+from gencarbon.evaluation import accumulate, evaluate
 from tests.synthetic import synthetic_ensemble
 
 
@@ -37,7 +38,7 @@ def test_two_ensembles_are_scored_compared_and_written(tmp_path):
         "scores.nc",
         "scores.json",
         "comparison.nc",
-        "B/scores.nc",
+        "rivals/1_B/scores.nc",
         "paper/scores.tex",
         "paper/comparison.tex",
     } <= written
@@ -122,3 +123,77 @@ def test_too_little_spread_is_seen_by_the_test_on_decorrelated_points():
     mean = E.co2.mean("member")
     E["co2"] = (mean + 0.5 * (E.co2 - mean)).transpose(*E.co2.dims).assign_attrs(units="1e-6")
     assert (evaluate(E, R).rank_p_value < 1e-3).all()
+
+
+def test_masked_probes_have_no_say_in_time_and_structure():
+    E, R = synthetic_ensemble(members=8, frames=20)
+    whole = evaluate(E, R)
+    holes = evaluate(
+        spoiled(E, 2, slice(1, None, 2), slice(None), slice(0, 3), slice(0, 7)), R, mask_nan=True
+    )
+    np.testing.assert_allclose(holes.autocorrelation_reference, whole.autocorrelation_reference, atol=0.2)
+    assert float(holes.autocorrelation_reference[1]) > 0  # zeros in every other frame would make it -1
+    np.testing.assert_allclose(holes.variogram_score_overall, whole.variogram_score_overall, rtol=0.3)
+
+
+def test_a_frame_that_is_masked_altogether_spoils_nothing_else():
+    E, R = synthetic_ensemble()
+    scores = evaluate(spoiled(E, 2, 4), R, mask_nan=True)
+    for name in ("crps_overall", "co2_std_overall", "crps_over_std_overall", "coverage_overall"):
+        assert np.isfinite(scores[name]), name
+    assert np.isfinite(scores.co2_std_by_level).all()
+
+
+def test_ensembles_masked_differently_are_not_compared():
+    E, R = synthetic_ensemble()
+    sums = {
+        "A": accumulate(E, R, mask_nan=True),
+        "B": accumulate(spoiled(E, 2, 4, 0, 0, 0), R, mask_nan=True),
+    }
+    with pytest.raises(InputError, match="same cells, but B leaves out others"):
+        compare(sums)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda E: E.assign(flux=E.flux.where(E.lat > 0).assign_attrs(E.flux.attrs)),
+            "expected finite flux .* NaN",
+        ),
+        (
+            lambda E: E.assign(air_mass=-E.air_mass.assign_attrs(E.air_mass.attrs)).assign_attrs(E.attrs),
+            "air_mass",
+        ),
+        (lambda E: E.drop_vars("level"), "expected coordinates on level of the ensemble, got none; add"),
+        (lambda E: E.assign_coords(level=["a", "b", "c"]), "expected numbers on level of the ensemble"),
+        (lambda E: E.assign_coords(level=[0.9, 0.5, 0.1]), "level numbers 1, 2, ... .* number them"),
+        (lambda E: E.isel(level=[]), "expected numbers on level of the ensemble, got 0"),
+        (lambda E: E.assign_coords(time=np.arange(9)), "expected datetime64 values on time of the ensemble"),
+    ],
+)
+def test_more_that_is_refused_before_any_work(spoil, message):
+    E, R = synthetic_ensemble()
+    with pytest.raises(InputError, match=message):
+        evaluate(spoil(E), R)
+
+
+def test_rivals_that_cannot_be_compared_are_refused_before_scoring(tmp_path):
+    (E, R), (F, _) = synthetic_ensemble(), synthetic_ensemble(seed=5)
+    unknown = F.drop_attrs(deep=False)
+    with pytest.raises(InputError, match="first frame is known in one of A and B"):
+        evaluated(tmp_path, Inputs({"A": E, "B": unknown}, R))
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_tell_ensembles_apart(tmp_path):
+    from gencarbon.cli import _names
+
+    assert _names([tmp_path / "a.zarr", tmp_path / "b.zarr"]) == ["a", "b"]
+    assert _names([tmp_path / "x" / "run" / "E.zarr", tmp_path / "y" / "run" / "E.zarr"]) == [
+        "x/run/E",
+        "y/run/E",
+    ]
+    assert _names([tmp_path / "ens_0.1", tmp_path / "ens_0.2"]) == ["ens_0.1", "ens_0.2"]
+    with pytest.raises(InputError, match="expected different ensembles"):
+        _names([tmp_path / "a.zarr", tmp_path / "b" / ".." / "a.zarr"])

@@ -81,3 +81,9 @@ def test_other_dates_are_not_compared(scores, tmp_path):
 def test_an_unknown_benchmark_is_one_line(capsys):
     assert main(["nothing"]) == 2
     assert "expected a benchmark of" in capsys.readouterr().err
+
+
+def test_an_ensemble_that_ends_early_is_not_ranked_with_others():
+    E, R = synthetic_ensemble()
+    with pytest.raises(InputError, match="expected 9 frames from .* got others; sample the whole case"):
+        pooled([E.isel(time=slice(0, 4))], [{"reference": R}])

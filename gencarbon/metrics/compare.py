@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import t
 
 from gencarbon.metrics.field import Array
 
+LEAST = 8  # cases below which no interval is given
 MANY = 10  # runs from which on whole runs are drawn
 FEW = 20  # effective cases below which an interval is not to be relied on
 
@@ -32,8 +34,8 @@ class Paired:
 def paired_interval(
     first: ArrayLike, second: ArrayLike, rng: np.random.Generator, confidence: float = 0.95, draws: int = 2000
 ) -> Paired:
-    """Mean of first - second with a circular block-bootstrap interval (Politis and Romano 1992; percentiles of the centred,
-    studentised-by-n draws).
+    """Mean of first - second with a circular block-bootstrap interval (Politis and Romano 1992), and never narrower than Student's for
+    the effective number of cases; NaN for fewer than eight cases.
 
     first, second: (run, time), scores of the same cases, averaged over space already (points of one time are one case). Blocks are drawn
     within runs; their length follows from the autocorrelation of the differences, at least n^(1/3). From ten
@@ -46,21 +48,39 @@ def paired_interval(
         )
     d = a - b
     runs, n = d.shape
-    if runs >= MANY:
-        block = n
-        of_mean = d.mean(axis=1).var(ddof=1) / runs
-        n_eff = min(d.size, d.var() / of_mean) if of_mean > 0 else d.size
-    else:
-        tau = correlation_time(d)
-        n_eff = d.size / tau
-        block = int(min(n, max(np.ceil(n ** (1 / 3)), np.ceil(2 * tau) if tau > 1.5 else 1)))
+    tau = correlation_time(d)
+    n_eff = min(d.size / tau, _between_runs(d))
+    if d.size < LEAST:
+        return Paired(float(d.mean()), np.nan, np.nan, float(n_eff), n)
+    most = n if runs >= MANY else max(1, n // 3)  # longer blocks of one run are all the same
+    block = (
+        n
+        if runs >= MANY
+        else int(min(most, max(np.ceil(n ** (1 / 3)), np.ceil(2 * tau) if tau > 1.5 else 1)))
+    )
     means = _bootstrap_means(d, block, rng, draws)
     count = max(d.size / block, 2.0)
     spread = (means - means.mean()) * np.sqrt(
         count / (count - 1)
     )  # blocks are few: undo the bootstrap's small-sample bias
     low, high = np.quantile(spread, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Paired(float(d.mean()), float(d.mean() - high), float(d.mean() - low), float(n_eff), block)
+    half = (
+        t.ppf((1 + confidence) / 2, max(n_eff - 1, 0.5)) * d.std() / np.sqrt(n_eff)
+    )  # what so few cases allow, where that is wider
+    return Paired(
+        float(d.mean()),
+        float(d.mean() - max(high, half)),
+        float(d.mean() - min(low, -half)),
+        float(n_eff),
+        block,
+    )
+
+
+def _between_runs(d: Array) -> float:
+    """How many independent cases the run means say there are: variance of the values over that of their mean."""
+    runs = len(d)
+    of_mean = d.mean(axis=1).var(ddof=1) / runs if runs > 1 else 0.0
+    return float(max(1.0, d.var() / of_mean)) if of_mean > 0 else float(d.size)
 
 
 def correlation_time(d: ArrayLike) -> float:
@@ -76,7 +96,7 @@ def correlation_time(d: ArrayLike) -> float:
     tau = 1.0
     for lag in range(1, max(2, n // 4)):
         rho = float((x[:, lag:] * x[:, : n - lag]).mean() / power) if lag < n else 0.0
-        if rho <= 2 / np.sqrt(x.size):  # not told from noise
+        if rho <= 1 / np.sqrt(x.size):  # not told from noise
             break
         tau += 2 * rho
     return tau

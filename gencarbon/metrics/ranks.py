@@ -69,16 +69,19 @@ def decorrelated_points(
 ) -> tuple[int, NDArray[np.int64]]:
     """(step, points): every step-th time and these points have errors that correlate by less than about `limit`.
 
-    errors: (time, point), of the ensemble mean; lat, lon: (point,) degrees. The step is the first lag whose pooled autocorrelation is
-    below `limit`. Points are taken one by one, each at least as far from the others as the distance where the
+    errors: (time, point) or (run, time, point), of the ensemble mean; lat, lon: (point,) degrees. The step is the first lag whose
+    pooled autocorrelation is below `limit`. Points are taken one by one, each at least as far from the others as the distance where the
     correlation of pairs, averaged in bins of 5 degrees, first falls below `limit`. Few times leave few points: that is honest.
     """
     e = np.asarray(errors, np.float64)
-    e = (e - e.mean()) / (np.sqrt((e**2).mean(axis=0)) + np.finfo(float).tiny)
+    e = e if e.ndim == 3 else e[np.newaxis]
+    e = (e - e.mean()) / (np.sqrt((e**2).mean(axis=(0, 1))) + np.finfo(float).tiny)
     power = (e**2).mean()
+    times = e.shape[1]
+    lags = (k for k in range(1, times) if (e[:, k:] * e[:, : times - k]).mean() < limit * power)
+    step = next(lags, times)
+    e = e.reshape(-1, e.shape[-1])
     n = len(e)
-    lags = (k for k in range(1, n) if (e[k:] * e[: n - k]).mean() < limit * power)
-    step = next(lags, n)
     apart = _angles(np.asarray(lat, np.float64), np.asarray(lon, np.float64))
     pairs = np.triu_indices(len(apart), 1)
     bins = (apart[pairs] / 5).astype(int)
