@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 def provenance() -> dict[str, Any]:
     """Keys `versions`, `commit`, `dirty`, `machine`; commit and dirty are None outside a git checkout."""
-    changes = _git("status", "--porcelain", "--", ".", ":!eval/results")
+    changes = _git("status", "--porcelain", "--", ".", ":!eval/results", ":!eval/leaderboard")
     return {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "commit": _git("rev-parse", "HEAD"),
