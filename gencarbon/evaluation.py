@@ -90,7 +90,7 @@ def _all_frames(
     fields, truth = ensemble[wanted], reference[["co2", "air_mass"]]
     frames = fields.sizes["time"]
     spectrum = np.unique(np.linspace(frames - 1, 0, min(frames, SPECTRUM_FRAMES)).round().astype(int))
-    plan = Plan(probe_indices(ensemble), _spectral_latitudes(ensemble), False, mask_nan)
+    plan = Plan(probe_indices(ensemble), _spectral_latitudes(ensemble), mask_nan)
     tasks = [
         dask.delayed(_block_sums, pure=False)(
             fields.isel(time=part), truth.isel(time=part), plan, np.isin(np.arange(frames)[part], spectrum)
@@ -116,7 +116,7 @@ def _block_sums(
             {key: _values(now[name], FIELD[1:]) for name, key in keys.items()},
             _values(now.air_mass, FIELD[1:]).astype(np.float64) if "air_mass" in now else None,
         )
-        found.append(frame_sums(frame, Plan(plan.probes, plan.lat, bool(spectrum[n]), plan.mask_nan)))
+        found.append(frame_sums(frame, plan, bool(spectrum[n])))
     return found
 
 

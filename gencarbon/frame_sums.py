@@ -42,7 +42,6 @@ class Plan:
 
     probes: NDArray[np.int64]
     lat: Array | None
-    spectrum: bool
     mask_nan: bool
 
 
@@ -60,8 +59,8 @@ class FrameSums:
     masked: int
 
 
-def frame_sums(frame: Frame, plan: Plan) -> FrameSums:
-    """All sums of one frame. Raises InputError at a NaN that is not to be masked."""
+def frame_sums(frame: Frame, plan: Plan, spectrum: bool) -> FrameSums:
+    """All sums of one frame, with spectra if asked for. Raises InputError at a NaN that is not to be masked."""
     if frame.air.min() < 0 or (frame.own_air is not None and frame.own_air.min() < 0):
         raise InputError(f"expected air_mass above 0, got a negative one at {frame.time}; correct the sign")
     frame, bad = _masked(frame, plan.mask_nan)
@@ -78,7 +77,7 @@ def frame_sums(frame: Frame, plan: Plan) -> FrameSums:
         _mass(frame, masked),
         np.ascontiguousarray(frame.co2[at] + gaps, np.float64),  # sums over it depend on its order in memory
         np.ascontiguousarray(frame.truth[at] + gaps, np.float64),
-        _spectra(frame, plan.lat) if plan.spectrum and plan.lat is not None and not masked else {},
+        _spectra(frame, plan.lat) if spectrum and plan.lat is not None and not masked else {},
         masked,
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import properscoring
 from numpy.typing import ArrayLike
 
-from gencarbon.metrics.crps import centred_last, count_members
+from gencarbon.metrics.crps import centred_last, count_members, members_first
 from gencarbon.metrics.field import Array, weighted_mean
 
 
@@ -49,7 +49,7 @@ def brier_fair(ens: ArrayLike, obs: ArrayLike, threshold: float, axis: int = 0) 
 
 def brier_biased(ens: ArrayLike, obs: ArrayLike, threshold: float, axis: int = 0) -> Array:
     """(p - o)^2 of the event "above `threshold`" as `properscoring` has it: grows as the ensemble shrinks."""
-    centred_last(ens, obs, axis)  # for its checks
+    members_first(ens, obs, axis)  # for its checks
     y = np.atleast_1d(np.asarray(obs, np.float64))  # a scalar observation would raise
     x = np.moveaxis(np.asarray(ens, np.float64), axis, -1).reshape(*y.shape, -1)
     return np.asarray(properscoring.threshold_brier_score(y, x, threshold)).reshape(np.shape(obs))
