@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import dask
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from gencarbon.budget import accumulated_flux
 from gencarbon.errors import InputError
@@ -18,7 +19,7 @@ from gencarbon.metrics.field import Array
 from gencarbon.metrics.spectra import degree_power
 from gencarbon.scorecard import scorecard, write_scores
 from gencarbon.scores import BASELINES, Probes, Scores
-from gencarbon.workers import computed
+from gencarbon.workers import mapped
 
 __all__ = ["PPM_UNITS", "Scores", "accumulate", "evaluate", "scorecard", "write_scores"]
 
@@ -91,19 +92,26 @@ def _all_frames(
     frames = fields.sizes["time"]
     spectrum = np.unique(np.linspace(frames - 1, 0, min(frames, SPECTRUM_FRAMES)).round().astype(int))
     plan = Plan(probe_indices(ensemble), _spectral_latitudes(ensemble), mask_nan)
-    tasks = [
-        dask.delayed(_block_sums, pure=False)(
-            fields.isel(time=part), truth.isel(time=part), plan, np.isin(np.arange(frames)[part], spectrum)
-        )
+    parts = [
+        Part(fields.isel(time=part), truth.isel(time=part), plan, np.isin(np.arange(frames)[part], spectrum))
         for part in _blocks(ensemble.co2)
     ]
-    return [sums for block in computed(tasks, scheduler, progress) for sums in block]
+    return [sums for block in mapped(_part_sums, parts, scheduler, progress) for sums in block]
 
 
-def _block_sums(
-    ensemble: xr.Dataset, truth: xr.Dataset, plan: Plan, spectrum: Sequence[bool]
-) -> list[FrameSums]:
-    """Sums of some frames, whose fields dask has brought into memory."""
+@dataclass(frozen=True)
+class Part:
+    """Some frames, not read yet, and for each whether its spectra are wanted."""
+
+    ensemble: xr.Dataset
+    truth: xr.Dataset
+    plan: Plan
+    spectrum: NDArray[np.bool_]
+
+
+def _part_sums(part: Part) -> list[FrameSums]:
+    """Sums of some frames, read here and now."""
+    ensemble, truth = (ds.load(scheduler="synchronous") for ds in (part.ensemble.copy(), part.truth.copy()))
     keys = {name: key for key, name in BASELINES.items() if name in ensemble}
     found = []
     for n, time in enumerate(ensemble.time.values):
@@ -116,7 +124,7 @@ def _block_sums(
             {key: _values(now[name], FIELD[1:]) for name, key in keys.items()},
             _values(now.air_mass, FIELD[1:]).astype(np.float64) if "air_mass" in now else None,
         )
-        found.append(frame_sums(frame, plan, bool(spectrum[n])))
+        found.append(frame_sums(frame, part.plan, bool(part.spectrum[n])))
     return found
 
 

@@ -9,6 +9,7 @@ PACKAGE = ROOT / "gencarbon"
 CHAIN = [
     "constants",
     "errors",
+    "memory",
     "config",
     "grid",
     "variables",

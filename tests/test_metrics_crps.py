@@ -1,4 +1,4 @@
-"""The kernel of the CRPS: sorting network, layouts, precision, NaN, and its kin."""
+"""The kernel of the CRPS: layouts, precision, NaN, and its kin."""
 
 import numpy as np
 import pytest
@@ -12,31 +12,6 @@ from gencarbon.metrics import (
     crps_threshold_weighted,
     quantile_score,
 )
-from gencarbon.metrics.crps import sorting_network
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 6, 13, 37, 50, 200])
-def test_the_network_sorts(n):
-    rows = list(np.random.default_rng(n).standard_normal((n, 200)))
-    judge = np.sort(rows, axis=0)
-    for i, j in sorting_network(n):
-        rows[i], rows[j] = np.minimum(rows[i], rows[j]), np.maximum(rows[i], rows[j])
-    np.testing.assert_array_equal(rows, judge)
-
-
-def test_a_network_that_lacks_a_comparison_is_caught():
-    """Zero-one principle: a network sorts everything if it sorts all zeros and ones."""
-    inputs = np.array([[k >> i & 1 for i in range(6)] for k in range(64)]).T
-
-    def sorts(pairs):
-        rows = list(inputs)
-        for i, j in pairs:
-            rows[i], rows[j] = np.minimum(rows[i], rows[j]), np.maximum(rows[i], rows[j])
-        return (np.diff(rows, axis=0) >= 0).all()
-
-    network = sorting_network(6)
-    assert sorts(network)
-    assert not any(sorts(np.delete(network, k, axis=0)) for k in range(len(network)))
 
 
 @pytest.mark.parametrize("members", [2, 9, 64, 300])

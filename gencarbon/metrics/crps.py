@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numba
@@ -12,14 +11,9 @@ import properscoring
 from numpy.typing import ArrayLike, NDArray
 
 from gencarbon.metrics.field import Array
+from gencarbon.metrics.sorting import COMPILED, INTEGERS, LANES, key, sort_rows, workspace
 
-COMPILED = {
-    "nogil": True,
-    "cache": True,
-    "fastmath": {"reassoc", "contract"},
-}  # NaN and infinity keep their meaning
-LANES = 512  # points sorted side by side: few enough for a core's cache, enough to hide the call
-BLOCK_VALUES = 2**19  # differences held at once
+STAGE = 1024  # points whose differences are held at once: runs of memory long enough to be read fast
 
 
 def crps_fair(ens: ArrayLike, obs: ArrayLike, axis: int = 0) -> Array:
@@ -33,11 +27,9 @@ def crps_fair(ens: ArrayLike, obs: ArrayLike, axis: int = 0) -> Array:
     """
     members, truth = members_first(ens, obs, axis)
     M = count_members(members, 2, "fair CRPS")
-    weight = (2.0 * np.arange(M) - M + 1.0) / (M * (M - 1))
-    out = np.empty(truth.shape)
-    for x, y, score in _blocks(members, truth, out):
-        z = _differences(x, y)
-        _distance_less_pairs(z, sorting_network(M), weight, LANES, score)
+    out, room = np.empty(truth.shape), _room(M, np.float32 if members.dtype == np.float32 else np.float64)
+    for x, y, score in _points(members, truth, out):
+        _distance_less_pairs(x, y, room, score)
     return out
 
 
@@ -100,87 +92,65 @@ def count_members(x: NDArray[Any], least: int, name: str, axis: int = 0) -> int:
     return x.shape[axis]
 
 
-def _blocks(
+def _points(
     members: NDArray[Any], truth: NDArray[Any], out: Array
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], Array]]:
-    """Some points at a time, (member, point) and (point,), without a copy of the ensemble."""
+    """(member, point), (point,) and (point,) for the scores, without a copy of the ensemble."""
     try:
         flat = members.reshape(len(members), -1, copy=False)
     except ValueError:  # the member axis stands between others: one slice of the first at a time
         for k in range(truth.shape[0]):
-            yield from _blocks(members[:, k], truth[k], out[k])
+            yield from _points(members[:, k], truth[k], out[k])
         return
-    size = LANES * max(1, BLOCK_VALUES // (LANES * len(flat)))
-    y, score = truth.reshape(-1), out.reshape(-1, copy=False)
-    for first in range(0, flat.shape[1], size):
-        part = slice(first, first + size)
-        yield flat[:, part], y[part], score[part]
+    yield flat, truth.reshape(-1), out.reshape(-1, copy=False)
 
 
-def _differences(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
-    """Members minus observation, (member, point), in the members' precision; the subtraction itself in the finer one."""
-    kind = np.float32 if x.dtype == np.float32 else np.float64
-    return np.subtract(x, y, out=np.empty(x.shape, kind), casting="same_kind")
+def _room(M: int, kind: type) -> tuple[Array, NDArray[Any], Array, NDArray[Any]]:
+    """Memory for differences of some points and for sorting a few of them, each as numbers and as integers."""
+    z, numbers = np.zeros(M * STAGE, kind), workspace(M, kind)
+    return z, z.view(INTEGERS[z.dtype]), numbers, numbers.view(INTEGERS[z.dtype])
 
 
 @numba.njit(**COMPILED)
-def _distance_less_pairs(z: Array, pairs: NDArray[np.int64], weight: Array, lanes: int, out: Array) -> None:
-    """out = mean_m |z_m| - sum_k weight_k z_(k) for the sorted members of each point; z: (member, point).
-
-    The network's comparisons are the same for all points, so that `lanes` of them are sorted side by side in vectors.
-    """
-    M, points = z.shape
-    work = np.zeros((M + 1) * lanes, z.dtype)  # one row more than members: exchanging then copies nothing
-    distance, row = np.zeros(lanes), np.arange(M)
-    for first in range(0, points, lanes):
-        n = min(lanes, points - first)
-        distance[:] = 0
-        for m in range(M):
-            source, place = z[m, first : first + n], work[m * lanes : m * lanes + n]
-            for b in range(n):
-                place[b] = source[b]
-                distance[b] += abs(source[b])
-            row[m] = m
-        spare = M
-        for p in range(len(pairs)):
-            i, j = pairs[p, 0], pairs[p, 1]
-            _exchange(
-                work,
-                np.uint64(row[i] * lanes),
-                np.uint64(row[j] * lanes),
-                np.uint64(spare * lanes),
-                np.uint64(lanes),
-            )
-            row[i], spare = spare, row[i]
-        for b in range(n):
-            distance[b] /= M
-        for m in range(M):
-            place, w = work[row[m] * lanes : row[m] * lanes + n], weight[m]
-            for b in range(n):
-                distance[b] -= w * place[b]
-        for b in range(n):
-            out[first + b] = distance[b]
-
-
-@numba.njit(**COMPILED)
-def _exchange(work: Array, low: int, high: int, spare: int, lanes: int) -> None:
-    """The smaller values of two rows go to the spare row, the larger to the second. NaN stays in one of them."""
-    for b in range(lanes):
-        x, y = work[low + b], work[high + b]
-        work[spare + b] = x if x < y else y
-        work[high + b] = y if x < y else x
-
-
-@lru_cache(maxsize=32)
-def sorting_network(n: int) -> NDArray[np.int64]:
-    """(comparison, 2): pairs i < j whose smaller value goes to i, in the order that sorts n values. Batcher's merge exchange
-    (Knuth, The Art of Computer Programming 3, 5.2.2 M)."""
-    pairs: list[tuple[int, int]] = []
-    top = p = 1 << max(n - 1, 0).bit_length() >> 1
-    while p > 0:
-        q, r, d = top, 0, p
-        while d > 0:
-            pairs += [(i, i + d) for i in range(n - d) if i & p == r]
-            d, q, r = q - p, q >> 1, p
-        p >>= 1
-    return np.array(pairs, np.int64).reshape(-1, 2)
+def _distance_less_pairs(
+    x: Array, y: Array, room: tuple[Array, NDArray[Any], Array, NDArray[Any]], out: Array
+) -> None:
+    """out = mean_m |x_m - y| - sum_(i<j) |x_i - x_j| / (M (M - 1)) of each point. x: (member, point); y, out: (point,); room: `_room`."""
+    M, points = x.shape
+    z, bits, numbers, keys = room
+    low, total, stage = np.iinfo(keys.dtype).max, np.zeros(LANES), len(z) // M
+    for begun in range(0, points, stage):
+        many = min(stage, points - begun)
+        truth = y[begun : begun + many]
+        for m in range(M):  # long runs of memory, which can be foreseen
+            source, row = x[m, begun : begun + many], z[m * stage : m * stage + many]
+            for k in range(many):
+                row[k] = source[k] - truth[k]
+        for first in range(0, many, LANES):
+            n = min(LANES, many - first)
+            for m in range(M):
+                coded, place = (
+                    bits[m * stage + first : m * stage + first + n],
+                    keys[m * LANES : m * LANES + n],
+                )
+                for k in range(n):
+                    place[k] = key(coded[k], low)
+            sort_rows(keys, M)
+            for k in range(M * LANES):
+                keys[k] = key(keys[k], low)
+            total[:] = 0
+            for m in range(M // 2):
+                low_row, high_row = (
+                    numbers[m * LANES : m * LANES + n],
+                    numbers[(M - 1 - m) * LANES : (M - 1 - m) * LANES + n],
+                )
+                w = low_row.dtype.type((M - 1 - 2 * m) / (M - 1))
+                for k in range(n):
+                    total[k] += abs(low_row[k]) + abs(high_row[k]) - w * (high_row[k] - low_row[k])
+            if M % 2:
+                middle = numbers[M // 2 * LANES : M // 2 * LANES + n]
+                for k in range(n):
+                    total[k] += abs(middle[k])
+            score = out[begun + first : begun + first + n]
+            for k in range(n):
+                score[k] = total[k] / M

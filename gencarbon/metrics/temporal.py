@@ -155,4 +155,9 @@ def _w1(a: NDArray, b: NDArray) -> np.float64:
     """Distance between two samples of any shape and size; NaN if one is empty or holds a NaN."""
     if a.size == 0 or b.size == 0 or np.isnan(a).any() or np.isnan(b).any():
         return np.float64(np.nan)
-    return np.float64(wasserstein_distance(a.ravel(), b.ravel()))
+    if a.size % b.size:
+        return np.float64(wasserstein_distance(a.ravel(), b.ravel()))
+    # an ensemble beside its truth: every quantile of b stands against as many of a, and two sorts are enough
+    return np.float64(
+        np.abs(np.sort(a, axis=None).reshape(b.size, -1) - np.sort(b, axis=None)[:, None]).mean()
+    )
