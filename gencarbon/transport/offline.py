@@ -1,12 +1,12 @@
 """Offline runs: tracers carried from frame to frame by given air mass fluxes, on the model grid or on a finer one.
 
 A refined run uses the same coarse fluxes on `factor` times finer cells (`refine.py`): it has no wind that the coarse run lacks,
-but it keeps the filaments that the coarse run smears.
+but it keeps the filaments that the coarse run smears. What finer winds add to interpolated fluxes can be given to it (`subgrid.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
-from gencarbon.transport.continuity import MassFluxes, conserve_air
+from gencarbon.transport.continuity import conserve_air
 from gencarbon.transport.refine import refine_fluxes, refine_mean, refine_mole_fraction
 from gencarbon.transport.solver import Transport
 
@@ -33,13 +33,17 @@ class AirMotion:
 
 @dataclass(frozen=True)
 class OfflineRun:
-    """A scheme, linear in the tracer, on cells `factor` times finer than those of `grid`."""
+    """A scheme, linear in the tracer, on cells `factor` times finer than those of `grid`.
+
+    subgrid(k): what the interpolated fluxes of step k lack on the finer faces, (east, north), each (level, lat, lon) kg s-1.
+    """
 
     grid: LatLonGrid
     levels: HybridLevels
     scheme: str = "van_leer"
     factor: int = 1
     dtype: torch.dtype = torch.float64
+    subgrid: Callable[[int], tuple[Tensor, Tensor]] | None = None
 
     @cached_property
     def transport(self) -> Transport:
@@ -68,15 +72,22 @@ class OfflineRun:
         halves, whose air fluxes come from the parabola in time through three steps' means.
         """
         if self.factor == 1:
-            return self.transport.step(
-                q, self._closed(air.east[k], air.north[k], ps[k], ps[k + 1], air.seconds), flux, air.seconds
-            )
+            faces = (torch.as_tensor(f[k]).double() for f in (air.east, air.north))
+            closed = self.transport.close(*faces, ps[k], ps[k + 1], air.seconds)
+            return self.transport.step(q, closed, flux, air.seconds)
         added = flux.repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
         middle, seconds = (ps[k] + ps[k + 1]) / 2, air.seconds / 2
-        after = min(k + 1, len(air.east) - 1)
+        before, after = max(k - 1, 0), min(k + 1, len(air.east) - 1)
+        curved = lambda f, sign: f(k) + sign * (f(after) - f(before)) / 8  # noqa: E731
         for sign, start, end in ((-1, ps[k], middle), (1, middle, ps[k + 1])):
-            half = (f[k] + sign * (f[after] - f[max(k - 1, 0)]) / 8 for f in (air.east, air.north))
-            q = self.transport.step(q, self._closed(*half, start, end, seconds), added, seconds)
+            half = (
+                curved(lambda j, f=f: torch.as_tensor(f[j]).double(), sign) for f in (air.east, air.north)
+            )
+            faces = refine_fluxes(*half, self.factor)
+            if self.subgrid is not None:
+                lacking = (curved(lambda j, c=c: self.subgrid(j)[c], sign) for c in range(2))
+                faces = tuple(face + more for face, more in zip(faces, lacking))
+            q = self.transport.step(q, self.transport.close(*faces, start, end, seconds), added, seconds)
         return q
 
     def pressure(self, air: AirMotion) -> Tensor:
@@ -87,11 +98,3 @@ class OfflineRun:
     def mass(self, ps: Tensor) -> Tensor:
         """Air on the cells of the run, (level, lat, lon) kg."""
         return torch.tensor(self.levels.air_mass(ps.numpy(), self.transport.grid))
-
-    def _closed(
-        self, east: np.ndarray, north: np.ndarray, start: Tensor, end: Tensor, seconds: float
-    ) -> MassFluxes:
-        faces = torch.tensor(east, dtype=torch.float64), torch.tensor(north, dtype=torch.float64)
-        if self.factor > 1:
-            faces = refine_fluxes(*faces, self.factor)
-        return self.transport.close(*faces, start, end, seconds)
