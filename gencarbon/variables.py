@@ -53,6 +53,16 @@ VARIABLES = {
         Variable(
             "northward_air_mass_flux", "kg s-1", "air mass flux through the southern face, mean over the step"
         ),
+        Variable(
+            "eastward_air_mass_flux_fine",
+            "kg s-1",
+            "as eastward_air_mass_flux, of the cells of the reference",
+        ),
+        Variable(
+            "northward_air_mass_flux_fine",
+            "kg s-1",
+            "as northward_air_mass_flux, of the cells of the reference",
+        ),
         Variable("air_mass", "kg", "mass of dry air in the cell"),
         Variable("cell_area", "m2", "area of the cell", "cell_area"),
         Variable("hybrid_a", "Pa", "hybrid coefficient a at layer interfaces"),

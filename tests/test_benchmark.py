@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from gencarbon.budget import accumulated_flux, co2_mass
@@ -15,10 +16,12 @@ from gencarbon.data.views import canonical_datasets
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.sampling.coarse_run import air_motion, coarse_run
+from gencarbon.transport.continuity import coarsen_fluxes
+from gencarbon.transport.subgrid import subgrid_fluxes
 
 CONFIG = {
     "kind": "data", "name": "mini", "seed": 0, "nlat": 8, "levels": 4, "truncation": 21, "spinup_days_t21": 3, "spinup_days": 0,
-    "splits": ({"name": "test", "start": "2003-05-01", "days": 6, "seed": 2, "tracer_spinup_days": 1},),
+    "splits": ({"name": "test", "start": "2003-05-01", "days": 6, "seed": 2, "tracer_spinup_days": 1, "fine_winds": True},),
 }  # fmt: skip
 
 
@@ -63,6 +66,16 @@ def test_reference_and_background_close_the_same_budget(store):
     residual = (sets["reference"].co2 - sets["background"].co2).values
     assert np.abs(residual).max() > 0.01
     assert np.abs((residual * air).sum((1, 2, 3)) / air.sum((1, 2, 3))).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_fine_fluxes_sum_to_the_coarse_ones_and_are_not_what_interpolation_makes_of_them(store):
+    names = ["eastward_air_mass_flux", "northward_air_mass_flux"]
+    fine = [torch.tensor(store[f"{name}_fine"].values, dtype=torch.float64) for name in names]
+    for mine, name in zip(coarsen_fluxes(*fine, 3), names):
+        assert np.abs(mine.numpy() - store[name].values).max() < 1e-5 * np.abs(store[name].values).max()
+    lacking = subgrid_fluxes(*fine, 3)
+    assert 0.01 < lacking.std() / torch.stack(fine).std() < 0.5
 
 
 @pytest.mark.slow

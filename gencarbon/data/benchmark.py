@@ -27,6 +27,10 @@ from gencarbon.transport.solver import Transport
 from gencarbon.variables import describe, level_coordinates
 
 BASE_CO2 = 400.0  # ppm, carried by no tracer
+FINE_FLUXES = (
+    "eastward_air_mass_flux_fine",
+    "northward_air_mass_flux_fine",
+)  # kept of splits with `fine_winds`
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,10 @@ class Build:
             air = self.fine.close(*faces, ps, ps1, 3600.0)
             flux = torch.tensor(self.fluxes.at(self._second_of_year(state["hour"] - 0.5)))
             tracers = self.fine.step(tracers, air, flux, 3600.0)
-            sums = [a + b for a, b in zip(sums, (*coarsen_fluxes(air.east, air.north, factor), flux))]
+            sums = [a + b for a, b in zip(sums, (air.east, air.north, flux))]
             u, v, ps = u1, v1, ps1
-        east, north, flux = (a / c.step_hours for a in sums)
+        *fine, flux = (a / c.step_hours for a in sums)
+        east, north = coarsen_fluxes(*fine, factor)
         area = self.fine.grid.area
         coarse_flux = coarsen_sum(flux.numpy() * area, factor) / self.coarse.grid.area
         to_coarse = lambda p: torch.tensor(coarsen_mean(p.numpy(), factor, area))  # noqa: E731
@@ -131,11 +136,14 @@ class Build:
             torch.tensor(state["background"]), air, torch.tensor(coarse_flux), 3600.0 * c.step_hours
         )
         state = state | {"tracers": tracers.numpy(), "background": background.numpy()}
-        return state, {
+        fluxes = {
             "eastward_air_mass_flux": air.east.numpy(),
             "northward_air_mass_flux": air.north.numpy(),
             "tracer_flux": coarse_flux,
         }
+        if self.split.fine_winds:
+            fluxes |= {name: flux.numpy() for name, flux in zip(FINE_FLUXES, fine)}
+        return state, fluxes
 
     def _winds(self, state: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         u, v, ps = self.dynamics.winds(state["dynamics"])
@@ -164,12 +172,16 @@ class Build:
             **dict.fromkeys(("tracer", "tracer_background"), ("tracer_name", "time", "level", "lat", "lon")),
             "tracer_flux": ("tracer_name", "time", "lat", "lon"),
         }
+        if self.split.fine_winds:
+            shapes |= dict.fromkeys(FINE_FLUXES, ("time", "level", "lat_fine", "lon_fine"))
         sizes = {
             "tracer_name": len(TRACERS),
             "time": self.frames,
             "level": c.levels,
             "lat": grid.shape[0],
             "lon": grid.shape[1],
+            "lat_fine": self.fine.grid.shape[0],
+            "lon_fine": self.fine.grid.shape[1],
         }
         chunk = {"time": self.chunk_frames, "tracer_name": len(TRACERS)}
         data = {

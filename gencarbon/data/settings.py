@@ -19,6 +19,10 @@ class SplitConfig(Config):
     days: int = Field(gt=0)
     seed: int = Field(ge=0)
     tracer_spinup_days: int = Field(20, ge=0, description="days of transport before the first frame")
+    fine_winds: bool = Field(
+        False,
+        description="keep the air mass fluxes of the reference's cells, for learning what coarse ones lack",
+    )
 
 
 @register("data")
