@@ -1,19 +1,13 @@
-"""The training loop: one for both networks, any number of processes, resumed exactly.
-
-Batches and noise are functions of (seed, step, process), so a run that was killed and resumed equals one that was not.
-"""
+"""A training run: scales, the mean network, the diffusion of what it leaves."""
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
@@ -32,6 +26,7 @@ from gencarbon.training.losses import (
     prepare,
     remainder_loss,
 )
+from gencarbon.training.optimise import Optimisation
 from gencarbon.training.settings import PhaseConfig, TrainConfig
 
 
@@ -77,6 +72,7 @@ class Trainer:
             levels=levels, frames=config.frames, widths=config.widths, blocks=config.blocks
         )
         self.geometry = self.train.geometry
+        self.loop = Optimisation(self.accelerator, folder, config.seed, config.checkpoint_every, self.say)
 
     def run(self) -> Path:
         """Trains both networks; returns the folder of the pipeline, for `from_pretrained`."""
@@ -129,58 +125,13 @@ class Trainer:
         network: nn.Module,
         loss_of: Callable[[Window, torch.Generator], Tensor],
     ) -> None:
-        """Optimises one network and leaves its moving average in the model."""
-        done = self.folder / f"{name}.pt"
-        if done.exists():
-            network.load_state_dict(torch.load(done, weights_only=True))
-            return
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=phase.weight_decay
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _warm_cosine(k, phase))
-        ema = EMAModel(network.parameters(), decay=phase.ema)
-        network, optimizer = self.accelerator.prepare(network, optimizer)
-        step, saved = 0, self.folder / f"{name}.resume.pt"
-        if saved.exists():
-            state = torch.load(saved, weights_only=True)
-            step = state["step"]
-            for part, values in (
-                (network, "network"),
-                (optimizer, "optimizer"),
-                (schedule, "schedule"),
-                (ema, "ema"),
-            ):
-                part.load_state_dict(state[values])
-        began, first = time.time(), step
-        for batch in self._batches(name, step, phase.steps):
-            generator = self._generator(name, step)
+        def loss(batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
             known = draw_known(batch["u"].shape[0], self.config.frames, generator)
-            with self.accelerator.autocast():
-                loss = loss_of(
-                    prepare(batch | self.geometry, self.normalizer, known, self.train.step_seconds), generator
-                )
-            self.accelerator.backward(loss)
-            norm = self.accelerator.clip_grad_norm_(network.parameters(), phase.clip)
-            optimizer.step(), schedule.step(), optimizer.zero_grad()
-            ema.step(network.parameters())
-            step += 1
-            if step % 20 == 0 or step == phase.steps:
-                left = (time.time() - began) / (step - first) * (phase.steps - step)
-                self._log(
-                    name,
-                    step,
-                    {"loss": float(loss.detach()), "gradient_norm": float(norm)},
-                    f"{left / 60:.1f} min left",
-                )
-            if step % self.config.checkpoint_every == 0 or step == phase.steps:
-                state = {"network": network, "optimizer": optimizer, "schedule": schedule, "ema": ema}
-                self._save(saved, {"step": step} | {k: v.state_dict() for k, v in state.items()})
-                ema.store(network.parameters())
-                ema.copy_to(network.parameters())
-                self._log(name, step, {"validation_loss": self._validate(loss_of)})
-                ema.restore(network.parameters())
-        ema.copy_to(network.parameters())
-        self._save(done, self.accelerator.unwrap_model(network).state_dict())
+            window = prepare(batch | self.geometry, self.normalizer, known, self.train.step_seconds)
+            return loss_of(window, generator)
+
+        batches = lambda step: self._batches(name, step, phase.steps)  # noqa: E731
+        self.loop.phase(name, phase, network, loss, batches, lambda: self._validate(loss_of))
 
     def _batches(self, name: str, step: int, steps: int):
         """Batches from `step` on, cut evenly over processes; the two phases see different samples."""
@@ -190,12 +141,6 @@ class Trainer:
         indices = [i + j for i in first for j in range(config.batch)]
         return DataLoader(
             Subset(self.train, indices), batch_size=config.batch, num_workers=1, prefetch_factor=4
-        )
-
-    def _generator(self, name: str, step: int) -> torch.Generator:
-        key = [self.config.seed, step, self.accelerator.process_index, len(name)]
-        return torch.Generator().manual_seed(
-            int(torch.tensor(key).mul(torch.tensor([1_000_003, 10_007, 101, 1])).sum())
         )
 
     def _validation_windows(self) -> list[Window]:
@@ -211,29 +156,7 @@ class Trainer:
             for c in chunks
         ]
 
-    @torch.no_grad()
     def _validate(self, loss_of) -> float:
         generator = torch.Generator().manual_seed(0)
         losses = [float(loss_of(window, generator)) for window in self._validation_windows()]
         return math.fsum(losses) / len(losses)
-
-    def _log(self, phase: str, step: int, values: dict[str, float], note: str = "") -> None:
-        self.accelerator.log({f"{phase}/{k}": v for k, v in values.items()}, step=step)
-        shown = "  ".join(f"{k} {v:.4f}" for k, v in values.items())
-        self.say(f"{phase} {step}  {shown}  {note}".rstrip())
-        if self.accelerator.is_main_process:
-            with (self.folder / "log.jsonl").open("a") as file:
-                file.write(json.dumps({"phase": phase, "step": step} | values) + "\n")
-
-    def _save(self, path: Path, state: dict) -> None:
-        """Atomically: a kill while writing leaves the previous checkpoint."""
-        if self.accelerator.is_main_process:
-            temporary = path.with_suffix(".tmp")
-            torch.save(state, temporary)
-            temporary.rename(path)
-
-
-def _warm_cosine(step: int, phase: PhaseConfig) -> float:
-    if step < phase.warmup:
-        return (step + 1) / phase.warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - phase.warmup) / max(1, phase.steps - phase.warmup)))

@@ -1,0 +1,111 @@
+"""The training loop: one for every network, any number of processes, resumed exactly.
+
+Batches and noise are functions of (seed, step, process), so a run that was killed and resumed equals one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from gencarbon.training.settings import PhaseConfig
+
+Loss = Callable[[Any, torch.Generator], Tensor]  # of a batch
+
+
+class Optimisation:
+    """What the phases of one training run share: folder, processes, log.jsonl, TensorBoard events.
+
+    every: steps between checkpoints.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, folder: Path, seed: int, every: int, say: Callable[[str], None]
+    ):
+        self.accelerator, self.folder, self.seed, self.every, self.say = accelerator, folder, seed, every, say
+
+    def phase(
+        self,
+        name: str,
+        phase: PhaseConfig,
+        network: nn.Module,
+        loss_of: Loss,
+        batches: Callable[[int], Iterable[Any]],
+        validate: Callable[[], float],
+    ) -> None:
+        """Optimises one network and leaves its moving average in it. batches(step): those from `step` on."""
+        done = self.folder / f"{name}.pt"
+        if done.exists():
+            network.load_state_dict(torch.load(done, weights_only=True))
+            return
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=phase.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _warm_cosine(k, phase))
+        ema = EMAModel(network.parameters(), decay=phase.ema)
+        network, optimizer = self.accelerator.prepare(network, optimizer)
+        parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "ema": ema}
+        step, saved = 0, self.folder / f"{name}.resume.pt"
+        if saved.exists():
+            state = torch.load(saved, weights_only=True)
+            step = state["step"]
+            for key, part in parts.items():
+                part.load_state_dict(state[key])
+        began, first = time.time(), step
+        for batch in batches(step):
+            with self.accelerator.autocast():
+                loss = loss_of(batch, self._generator(name, step))
+            self.accelerator.backward(loss)
+            norm = self.accelerator.clip_grad_norm_(network.parameters(), phase.clip)
+            optimizer.step(), schedule.step(), optimizer.zero_grad()
+            ema.step(network.parameters())
+            step += 1
+            if step % 20 == 0 or step == phase.steps:
+                left = (time.time() - began) / (step - first) * (phase.steps - step)
+                values = {"loss": float(loss.detach()), "gradient_norm": float(norm)}
+                self._log(name, step, values, f"{left / 60:.1f} min left")
+            if step % self.every == 0 or step == phase.steps:
+                self._save(saved, {"step": step} | {k: v.state_dict() for k, v in parts.items()})
+                ema.store(network.parameters())
+                ema.copy_to(network.parameters())
+                with torch.no_grad():
+                    self._log(name, step, {"validation_loss": validate()})
+                ema.restore(network.parameters())
+        ema.copy_to(network.parameters())
+        self._save(done, self.accelerator.unwrap_model(network).state_dict())
+
+    def _generator(self, name: str, step: int) -> torch.Generator:
+        key = [self.seed, step, self.accelerator.process_index, len(name)]
+        return torch.Generator().manual_seed(
+            int(torch.tensor(key).mul(torch.tensor([1_000_003, 10_007, 101, 1])).sum())
+        )
+
+    def _log(self, phase: str, step: int, values: dict[str, float], note: str = "") -> None:
+        self.accelerator.log({f"{phase}/{k}": v for k, v in values.items()}, step=step)
+        shown = "  ".join(f"{k} {v:.4f}" for k, v in values.items())
+        self.say(f"{phase} {step}  {shown}  {note}".rstrip())
+        if self.accelerator.is_main_process:
+            with (self.folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps({"phase": phase, "step": step} | values) + "\n")
+
+    def _save(self, path: Path, state: dict[str, Any]) -> None:
+        """Atomically: a kill while writing leaves the previous checkpoint."""
+        if self.accelerator.is_main_process:
+            temporary = path.with_suffix(".tmp")
+            torch.save(state, temporary)
+            temporary.rename(path)
+
+
+def _warm_cosine(step: int, phase: PhaseConfig) -> float:
+    if step < phase.warmup:
+        return (step + 1) / phase.warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - phase.warmup) / max(1, phase.steps - phase.warmup)))
