@@ -17,7 +17,7 @@ def data_build(
     config: Annotated[Path, typer.Argument(help="a file of kind `data`, such as configs/data_tiny.yaml")],
     split: Annotated[list[str] | None, typer.Option(help="only this split; repeatable")] = None,
 ) -> None:
-    """Build HS-CO2 (winds, fluxes, reference, coarse run, refined run) into the cache. Kill it and run it again: it goes on."""
+    """Build HS-CO2 (winds, fluxes, reference, coarse run) into the cache. Kill it and run it again: it goes on."""
     from gencarbon.data.benchmark import Build
     from gencarbon.data.settings import DataConfig
 
@@ -28,18 +28,12 @@ def data_build(
 
 
 def _build_split(build) -> None:
-    from gencarbon.data.refined import add_refined
-
     with bar(build.split.name) as progress:
         task = progress.add_task(
             f"{build.config.name} {build.split.name}: spin-up, then frames", total=build.frames
         )
         path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
         progress.update(task, completed=build.frames)
-        task = progress.add_task(f"{build.config.name} {build.split.name}: refined run", total=build.frames)
-        add_refined(
-            path, build.config, lambda done, total: progress.update(task, completed=done, total=total)
-        )
     say(f"{build.split.name}: {path}")
 
 

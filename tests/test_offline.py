@@ -6,9 +6,8 @@ import torch
 import xarray as xr
 
 from gencarbon.budget import accumulated_flux, co2_mass
-from gencarbon.data.refined import FROM_BACKGROUND, add_refined
-from gencarbon.data.settings import DataConfig
-from gencarbon.data.store import open_dataset
+from gencarbon.data.refined import FROM_BACKGROUND, refined_run_of
+from gencarbon.data.settings import RefinedConfig
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
 from gencarbon.sampling.coarse_run import air_motion, coarse_run, refined_run
 from gencarbon.transport import refine
@@ -152,29 +151,27 @@ class Killed(Exception):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_refined_run_of_a_store_resumes_and_begins_again_each_segment(tmp_path):
-    splits = ({"name": "test", "start": "2001-01-01", "days": 3, "seed": 0},)
-    config = DataConfig.parse(
-        {"kind": "data", "name": "t", "seed": 0, "spinup_days_t21": 1, "spinup_days": 0, "nlat": 8, "levels": 3}
-        | {"refined_segment_days": 1, "splits": splits}
-    )  # fmt: skip
-    for name in ("whole", "killed"):
-        store(17).drop_vars("tracer_refined").to_zarr(tmp_path / f"{name}.zarr", zarr_format=3)
-    add_refined(tmp_path / "whole.zarr", config)
+    config, split = RefinedConfig(scheme="van_leer", segment_days=1), store(17).drop_vars("tracer_refined")
+    whole = refined_run_of(split, config, tmp_path / "whole.zarr")
 
     def kill(done, total):
         if done == 8:
             raise Killed
 
     with pytest.raises(Killed):
-        add_refined(tmp_path / "killed.zarr", config, kill)
-    assert "tracer_refined" not in open_dataset(tmp_path / "killed.zarr")
-    add_refined(tmp_path / "killed.zarr", config)
-    add_refined(tmp_path / "killed.zarr", config)  # once is enough
-    whole, killed = (open_dataset(tmp_path / f"{name}.zarr").load() for name in ("whole", "killed"))
-    xr.testing.assert_identical(whole, killed)
-    refined = whole.tracer_refined
-    assert refined.attrs["segment_frames"] == 4 and refined.attrs["units"] == "1e-6"
+        refined_run_of(split, config, tmp_path / "killed.zarr", progress=kill)
+    assert not (tmp_path / "killed.zarr").exists()
+    again = refined_run_of(split, config, tmp_path / "killed.zarr")
+    xr.testing.assert_identical(whole.load(), again.load())
+
+    def made_twice(done, total):
+        raise AssertionError("it is there already")
+
+    xr.testing.assert_identical(
+        whole, refined_run_of(split, config, tmp_path / "whole.zarr", progress=made_twice).load()
+    )
+    assert whole.attrs["segment_frames"] == 4 and whole.attrs["units"] == "1e-6"
     for number, first in enumerate(range(0, 17, 4)):
-        source = whole.tracer_background if number % FROM_BACKGROUND == FROM_BACKGROUND - 1 else whole.tracer
-        assert np.allclose(refined[:, first], source[:, first], atol=1e-6)
-        assert first == 16 or np.abs(refined[:, first + 1] - source[:, first + 1]).max() > 1e-3
+        source = split.tracer_background if number % FROM_BACKGROUND == FROM_BACKGROUND - 1 else split.tracer
+        assert np.allclose(whole[:, first], source[:, first], atol=1e-6)
+        assert first == 16 or np.abs(whole[:, first + 1] - source[:, first + 1]).max() > 1e-3

@@ -1,19 +1,26 @@
 """Training on a benchmark in miniature: resumes exactly, symmetries of the samples."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from gencarbon import CO2Pipeline, InputError, Normalizer
 from gencarbon.config import load_any
+from gencarbon.data.benchmark import FINE_FLUXES
 from gencarbon.data.clips import ClipDataset, fit_scales
+from gencarbon.data.finewinds import WindClips, face_lengths, fine_face_lengths
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
 from gencarbon.data.views import canonical_datasets
 from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, spread_to_error
 from gencarbon.sampling.coarse_run import air_motion
+from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.training.losses import draw_known, prepare
 from gencarbon.training.settings import TrainConfig
 from gencarbon.training.train import Trainer, hardware_precision
+from gencarbon.transport.refine import refine_fluxes
+from gencarbon.transport.subgrid import from_cells, settled, to_cells
 from gencarbon.variables import describe
 from tests import canonical
 from tests.tiny_model import tiny_pipeline
@@ -37,13 +44,23 @@ def store(frames=13, seed=0):
     air = air_motion(winds, canonical.GRID, canonical.LEVELS, 21600.0)
     faces = {"eastward_air_mass_flux": air.east, "northward_air_mass_flux": air.north}
     ds = winds.assign(fields | {name: (winds.u.dims, face) for name, face in faces.items()})
+    fine = refine_fluxes(*(torch.tensor(face) for face in faces.values()), 2)
+    lacking = settled(1e8 * torch.tensor(rng.normal(size=(frames, 3, 2, 4, 8, 16))), 2)
+    dims = ("time", "level", "lat_fine", "lon_fine")
+    ds = ds.assign(
+        {
+            name: (dims, (interpolated + from_cells(lacking[:, :, c], 2)).numpy())
+            for c, (name, interpolated) in enumerate(zip(FINE_FLUXES, fine))
+        }
+    )
     ds = ds.assign_coords(tracer_name=list(TRACERS), in_total=("tracer_name", np.array(IN_TOTAL)))
     return describe(ds).assign_attrs(step_seconds=21600.0, base_co2_ppm=400.0)
 
 
 CONFIG = {
     "kind": "train", "data": "tiny", "name": "t", "seed": 0, "frames": 4, "widths": (8, 16), "batch": 2, "scale_samples": 4,
-    "validation_windows": 2, "checkpoint_every": 2, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
+    "validation_windows": 2, "checkpoint_every": 2, "refined": {"scheme": "van_leer", "factor": 2, "segment_days": 1},
+    "wind_context": 1, "winds": {"steps": 4, "warmup": 1}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
 }  # fmt: skip
 
 
@@ -73,7 +90,7 @@ def test_a_killed_run_resumes_exactly(data, tmp_path):
 
         return say
 
-    for phase in ("mean", "remainder"):
+    for phase in ("winds", "mean", "remainder"):
         with pytest.raises(Killed):
             Trainer(config, data, tmp_path / "parts", kill_at_the_second(phase)).run()
     parts = CO2Pipeline.from_pretrained(Trainer(config, data, tmp_path / "parts", lambda s: None).run())
@@ -120,7 +137,7 @@ def test_rotation_and_mirror_move_everything_together():
 def test_windows_lie_within_a_segment_of_the_refined_run():
     clips = ClipDataset(store(13), 4, 400, seed=0)
     assert clips.starts.tolist() == [0, 1, 2, 6, 7, 8]  # segments of 6 frames; the last has one
-    with pytest.raises(InputError, match="tracer_refined.*data build"):
+    with pytest.raises(InputError, match="tracer_refined.*refined_run_of"):
         ClipDataset(store().drop_vars("tracer_refined"), 4, 1, seed=0)
 
 
@@ -172,3 +189,67 @@ def test_calibration_moves_the_knob_towards_spread_equal_to_error():
     before = spread_to_error(pipe, store(), config)
     assert calibrate(pipe, store(), config, lambda s: None) == pytest.approx(1 / before)
     assert abs(np.log(spread_to_error(pipe, store(), config))) < abs(np.log(before))
+
+
+def test_wind_samples_turn_and_mirror_faces_with_what_they_lack():
+    clips = WindClips(store(), 2, 1, 40, seed=0)
+    again = WindClips(store(), 2, 1, 5, seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(clips[3], again[3]))
+    faces, lacking = clips.window(4, 0, 13, 0, False)
+    assert faces.shape == (3, 3, 2, 8, 16) and lacking.shape == (3, 2, 4, 8, 16)
+    assert torch.equal(faces, clips.faces[3:6])
+    turned = clips.window(4, 0, 13, 5, False)
+    assert torch.equal(turned[0], torch.roll(faces, 5, -1)) and torch.equal(
+        turned[1], torch.roll(lacking, 5, -1)
+    )
+    mirror_faces, mirror_lacking = clips.window(4, 0, 13, 0, True)
+    assert torch.equal(mirror_faces[:, :, 0], faces[:, :, 0].flip(-2))
+    assert torch.equal(mirror_faces[:, :, 1, 1:], -faces[:, :, 1, 1:].flip(-2))
+    assert torch.equal(
+        mirror_lacking[:, 0, [2, 3, 0, 1]], lacking[:, 0].flip(-2)
+    )  # rows within a cell change places
+    assert torch.equal(clips.window(0, 0, 13, 0, False)[0][0], clips.faces[0])  # the record begins here
+    ends = [clips[i][0] for i in range(40)]
+    assert any(torch.equal(x[1], x[2]) or torch.equal(x[0], x[1]) for x in ends)
+    with pytest.raises(InputError, match="fine_winds: true"):
+        WindClips(store().drop_vars(FINE_FLUXES), 2, 1, 1, seed=0)
+    with pytest.raises(InputError, match=r"refined\.factor"):
+        WindClips(store(), 3, 1, 1, seed=0)
+
+
+class Oracle(torch.nn.Module):
+    """A wind network that knows: returns what is lacking at the step in the middle of its window."""
+
+    def __init__(self, clips):
+        super().__init__()
+        self.clips, self.config, self.device = (
+            clips,
+            SimpleNamespace(factor=2, context=1),
+            torch.device("cpu"),
+        )
+
+    def forward(self, faces, lat):
+        k = int((self.clips.faces - faces[:, 1]).abs().sum((1, 2, 3, 4)).argmin())
+        return self.clips.lacking[k][None]
+
+
+def test_a_network_that_knows_gives_the_fine_fluxes_back():
+    """Units, lengths of faces and layout: from the store to the samples, and from a network's answer to fluxes again."""
+    ds = store()
+    clips = WindClips(ds, 2, 1, 1, seed=0)
+    air = air_motion(ds, clips.grid, canonical.LEVELS, 21600.0)
+    subgrid = LearntSubgrid(Oracle(clips), clips.grid, air)
+    for k in (0, 5, 12):
+        guess = refine_fluxes(torch.tensor(air.east[k]), torch.tensor(air.north[k]), 2)
+        for interpolated, more, name in zip(guess, subgrid(k), FINE_FLUXES):
+            truth = torch.tensor(ds[name].values[k])
+            assert (interpolated + more - truth).abs().max() < 1e-5 * truth.abs().max()
+            assert (interpolated - truth).abs().max() > 1e-3 * truth.abs().max()
+    lengths = face_lengths(clips.grid)
+    assert (
+        lengths[0].sum(0).numpy() == pytest.approx(np.pi * 6.371e6, rel=1e-3)
+        and torch.isinf(lengths[1, 0]).all()
+    )
+    assert torch.allclose(
+        fine_face_lengths(clips.grid, 2)[0], to_cells(face_lengths(clips.grid.refine(2))[0], 2)
+    )

@@ -35,7 +35,7 @@ class ClipDataset(Dataset):
         self.background = load("tracer_background")
         if "tracer_refined" not in store:
             raise InputError(
-                "training needs the refined run of the split, got a store without tracer_refined; add it: gencarbon data build"
+                "training needs the refined run of the split, got a store without tracer_refined; make it with `refined_run_of`"
             )
         self.refined = load("tracer_refined")
         about = store["tracer_refined"].attrs

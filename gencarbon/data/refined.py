@@ -1,7 +1,6 @@
 """The refined run of a benchmark split: the coarse air mass fluxes on finer cells, begun again every few weeks as forecasts are.
 
-Written into a finished store as `tracer_refined`, segment by segment, so that a killed build goes on. A window of training
-lies within one segment.
+Made segment by segment, so that a killed one goes on. A window of training lies within one segment.
 """
 
 from __future__ import annotations
@@ -13,54 +12,57 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
-from gencarbon.data.settings import DataConfig
+from gencarbon.data.settings import RefinedConfig
 from gencarbon.data.store import open_dataset
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import describe
 
 FROM_BACKGROUND = 4  # every fourth segment begins from the coarse run, as a forecast without a known one does
+Subgrid = Callable[[int], tuple[Tensor, Tensor]]
 
 
-def add_refined(
-    path: Path, config: DataConfig, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Path:
-    """Adds `tracer_refined` to the store at `path`, if it is not there yet; returns `path`."""
-    store = open_dataset(path)
-    if "tracer_refined" in store:
-        return path
-    parts = path.with_suffix(".refined")
-    parts.mkdir(exist_ok=True)
-    frames = store.sizes["time"]
-    segment = config.refined_segment_days * 24 // config.step_hours
-    firsts = range(0, frames, segment)
-    for number, first in enumerate(firsts):
-        file = parts / f"{first}.npy"
-        if not file.exists():
-            made = _segment(store.isel(time=slice(first, first + segment)), config, number)
-            temporary = file.with_suffix(".tmp.npy")
-            np.save(temporary, made)
-            temporary.rename(file)
-        progress(min(first + segment, frames), frames)
-    values = np.concatenate([np.load(parts / f"{first}.npy") for first in firsts], axis=1)
-    added = describe(xr.Dataset({"tracer_refined": (store["tracer"].dims, values)}))
-    added["tracer_refined"].attrs |= {
-        "segment_frames": segment,
-        "scheme": config.refined_scheme,
-        "factor": config.refined_factor,
-    }
-    chunks = tuple(c[0] for c in store["tracer"].chunks)
-    whole = parts / "store.zarr"
-    added.to_zarr(
-        whole, mode="w", zarr_format=3, consolidated=False, encoding={"tracer_refined": {"chunks": chunks}}
-    )
-    (whole / "tracer_refined").rename(path / "tracer_refined")  # at once: a kill never leaves half of it
-    shutil.rmtree(parts)
-    return path
+def refined_run_of(
+    store: xr.Dataset,
+    config: RefinedConfig,
+    path: Path,
+    subgrid_of: Callable[[AirMotion], Subgrid] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> xr.DataArray:
+    """`tracer_refined` of a split, (tracer_name, time, level, lat, lon) ppm, kept in the Zarr store `path`, made first where missing.
+
+    subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`.
+    """
+    if not path.exists():
+        parts = path.with_suffix(".parts")
+        parts.mkdir(parents=True, exist_ok=True)
+        frames = store.sizes["time"]
+        segment = round(config.segment_days * 86400 / float(store.attrs["step_seconds"]))
+        firsts = range(0, frames, segment)
+        for number, first in enumerate(firsts):
+            file = parts / f"{first}.npy"
+            if not file.exists():
+                made = _segment(store.isel(time=slice(first, first + segment)), config, number, subgrid_of)
+                temporary = file.with_suffix(".tmp.npy")
+                np.save(temporary, made)
+                temporary.rename(file)
+            progress(min(first + segment, frames), frames)
+        values = np.concatenate([np.load(parts / f"{first}.npy") for first in firsts], axis=1)
+        added = describe(xr.Dataset({"tracer_refined": (store["tracer"].dims, values)}))
+        about = {"segment_frames": segment, "scheme": config.scheme, "factor": config.factor}
+        added["tracer_refined"].attrs |= about
+        whole = parts / "store.zarr"
+        added.to_zarr(whole, mode="w", zarr_format=3, consolidated=False)
+        whole.rename(path)  # at once: a kill never leaves half of it
+        shutil.rmtree(parts)
+    return open_dataset(path)["tracer_refined"]
 
 
-def _segment(part: xr.Dataset, config: DataConfig, number: int) -> np.ndarray:
+def _segment(
+    part: xr.Dataset, config: RefinedConfig, number: int, subgrid_of: Callable[[AirMotion], Subgrid] | None
+) -> np.ndarray:
     """(tracer, time, level, lat, lon) ppm, float32."""
     load = lambda name: part[name].values.astype(np.float64)  # noqa: E731
     air = AirMotion(
@@ -72,9 +74,10 @@ def _segment(part: xr.Dataset, config: DataConfig, number: int) -> np.ndarray:
     run = OfflineRun(
         LatLonGrid.from_dataset(part),
         HybridLevels.from_dataset(part),
-        config.refined_scheme,
-        config.refined_factor,
+        config.scheme,
+        config.factor,
         torch.float32,
+        subgrid_of and subgrid_of(air),
     )
     known = number % FROM_BACKGROUND != FROM_BACKGROUND - 1
     begin = load("tracer" if known else "tracer_background")[:, 0]

@@ -11,6 +11,14 @@ from gencarbon.config import Config, register
 Scheme = Literal["ppm", "van_leer", "upwind"]
 
 
+class RefinedConfig(Config):
+    """The refined run from which the networks start: the coarse air mass fluxes on finer cells."""
+
+    scheme: Scheme = "ppm"
+    factor: int = Field(3, ge=1, description="its cells are this much finer")
+    segment_days: int = Field(20, gt=0, description="in training it begins again after so many days")
+
+
 class SplitConfig(Config):
     """One separate run of the benchmark: its own winds, its own regional fluxes, its own season."""
 
@@ -41,7 +49,4 @@ class DataConfig(Config):
     spinup_days: int = Field(ge=0, description="further days at `truncation`")
     reference_scheme: Scheme = "ppm"
     background_scheme: Scheme = "van_leer"
-    refined_scheme: Scheme = "van_leer"
-    refined_factor: int = Field(3, ge=1, description="cells of the refined run are this much finer")
-    refined_segment_days: int = Field(20, gt=0, description="the refined run begins again after so many days")
     splits: tuple[SplitConfig, ...]

@@ -13,6 +13,8 @@ import torch
 import xarray as xr
 
 from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.model.winds import WindNetwork
+from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.transport.continuity import conserve_air, face_fluxes
 from gencarbon.transport.offline import AirMotion, OfflineRun
 
@@ -64,9 +66,13 @@ def refined_run(
     levels: HybridLevels,
     scheme: str,
     factor: int,
+    winds: WindNetwork | None = None,
 ) -> np.ndarray:
-    """As `coarse_run`, carried on cells `factor` times finer and averaged back: the networks' first guess."""
-    return _run(OfflineRun(grid, levels, scheme, factor, torch.float32), air, flux, initial)
+    """As `coarse_run`, carried on cells `factor` times finer and averaged back: the networks' first guess. winds: adds what finer
+    winds add to the interpolated fluxes."""
+    with one_thread():
+        subgrid = None if winds is None else LearntSubgrid(winds, grid, air)
+        return _run(OfflineRun(grid, levels, scheme, factor, torch.float32, subgrid), air, flux, initial)
 
 
 def _run(run: OfflineRun, air: AirMotion, flux: np.ndarray, initial: np.ndarray) -> np.ndarray:

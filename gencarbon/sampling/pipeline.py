@@ -8,6 +8,7 @@ import os
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from diffusers.utils import logging
 from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
-from gencarbon.model import ResidualDenoiser
+from gencarbon.model import ResidualDenoiser, WindNetwork
 from gencarbon.sampling.coarse_run import air_motion, coarse_run, has_mass_fluxes, refined_run
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.ensemble import Forecast, run_members, static_template, window_starts
@@ -31,19 +32,30 @@ logging.disable_progress_bar()  # four small files
 class CO2Pipeline(DiffusionPipeline):
     """The generator with everything it needs, as a diffusers pipeline.
 
-    denoiser: both networks; scheduler: sampler and spread knob; normalizer: scales; grid: cells, levels and step.
+    denoiser: both networks; scheduler: sampler and spread knob; normalizer: scales; grid: cells, levels and step; winds: what finer
+    winds add to the refined run, None for interpolated winds only.
     """
 
+    _optional_components: ClassVar[list[str]] = ["winds"]
+
     def __init__(
-        self, denoiser: ResidualDenoiser, scheduler: NoiseSchedule, normalizer: Normalizer, grid: ModelGrid
+        self,
+        denoiser: ResidualDenoiser,
+        scheduler: NoiseSchedule,
+        normalizer: Normalizer,
+        grid: ModelGrid,
+        winds: WindNetwork | None = None,
     ):
         super().__init__()
-        denoiser.eval().to(memory_format=torch.channels_last)
-        for (
-            parameter
-        ) in denoiser.parameters():  # loaded weights lie where the file put them; sums depend on alignment
-            parameter.data = parameter.data.clone()
-        self.register_modules(denoiser=denoiser, scheduler=scheduler, normalizer=normalizer, grid=grid)
+        for network in filter(None, (denoiser, winds)):
+            network.eval().to(memory_format=torch.channels_last)
+            for (
+                parameter
+            ) in network.parameters():  # loaded weights lie where the file put them; sums depend on alignment
+                parameter.data = parameter.data.clone()
+        self.register_modules(
+            denoiser=denoiser, scheduler=scheduler, normalizer=normalizer, grid=grid, winds=winds
+        )
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **kwargs) -> CO2Pipeline:
@@ -80,7 +92,7 @@ class CO2Pipeline(DiffusionPipeline):
     def digest(self) -> str:
         """SHA-256 over all weights and configs: what an ensemble records of the checkpoint that made it."""
         total = hashlib.sha256()
-        for part in (self.denoiser, self.normalizer, self.grid):
+        for part in filter(None, (self.denoiser, self.normalizer, self.grid, self.winds)):
             for key, value in sorted(part.state_dict().items()):
                 total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         settings = {k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}
@@ -118,7 +130,8 @@ class CO2Pipeline(DiffusionPipeline):
             else load(inputs.background, "co2")
         )
         first, refined = b[0] if start is None else start, self.grid.config
-        guess = refined_run(air, flux, first, *place, refined.refined_scheme, refined.refined_factor)
+        finer = refined.refined_scheme, refined.refined_factor
+        guess = refined_run(air, flux, first, *place, *finer, self.winds)
         u, v = load(inputs.winds, "u"), load(inputs.winds, "v")
         made = Forecast(self, inputs.winds["time"].values, u, v, ps, air, flux, b, guess, start)
         template = static_template(made, inputs.winds)

@@ -52,7 +52,6 @@ class Optimisation:
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _warm_cosine(k, phase))
         ema = EMAModel(network.parameters(), decay=phase.ema)
-        network, optimizer = self.accelerator.prepare(network, optimizer)
         parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "ema": ema}
         step, saved = 0, self.folder / f"{name}.resume.pt"
         if saved.exists():
@@ -65,6 +64,7 @@ class Optimisation:
             with self.accelerator.autocast():
                 loss = loss_of(batch, self._generator(name, step))
             self.accelerator.backward(loss)
+            self._average_gradients(network)
             norm = self.accelerator.clip_grad_norm_(network.parameters(), phase.clip)
             optimizer.step(), schedule.step(), optimizer.zero_grad()
             ema.step(network.parameters())
@@ -81,7 +81,14 @@ class Optimisation:
                     self._log(name, step, {"validation_loss": validate()})
                 ema.restore(network.parameters())
         ema.copy_to(network.parameters())
-        self._save(done, self.accelerator.unwrap_model(network).state_dict())
+        self._save(done, network.state_dict())
+
+    def _average_gradients(self, network: nn.Module) -> None:
+        """Over processes, by hand: losses call the network as a part of others, past any wrapper that would do it."""
+        if self.accelerator.num_processes > 1:
+            for parameter in network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
 
     def _generator(self, name: str, step: int) -> torch.Generator:
         key = [self.seed, step, self.accelerator.process_index, len(name)]

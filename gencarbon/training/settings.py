@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from gencarbon.config import Config, register
+from gencarbon.data.settings import RefinedConfig
 
 
 class PhaseConfig(Config):
@@ -34,6 +35,11 @@ class TrainConfig(Config):
     batch: int = Field(8, ge=1, description="windows per step and process")
     precision: Literal["auto", "no", "bf16"] = Field(
         "auto", description="auto: bf16 where the hardware has it"
+    )
+    refined: RefinedConfig = RefinedConfig()
+    wind_context: int = Field(2, ge=1, description="steps before and after that the wind network sees")
+    winds: PhaseConfig | None = Field(
+        None, description="the wind network's; left out, the refined run has interpolated winds only"
     )
     scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
     validation_windows: int = Field(32, ge=1)

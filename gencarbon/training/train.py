@@ -1,9 +1,10 @@
-"""A training run: scales, the mean network, the diffusion of what it leaves."""
+"""A training run: the wind network, the refined runs with it, scales, the mean network, the diffusion of what it leaves."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,11 +14,15 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.normalize import Normalizer
+from gencarbon.data.refined import refined_run_of
 from gencarbon.data.store import open_dataset
 from gencarbon.errors import InputError
-from gencarbon.model import ResidualDenoiser
+from gencarbon.grid import LatLonGrid
+from gencarbon.model import ResidualDenoiser, WindNetwork
+from gencarbon.sampling.coarse_run import one_thread
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
+from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.training.losses import (
     Window,
     draw_known,
@@ -28,6 +33,9 @@ from gencarbon.training.losses import (
 )
 from gencarbon.training.optimise import Optimisation
 from gencarbon.training.settings import PhaseConfig, TrainConfig
+from gencarbon.training.winds import train_winds
+
+SPLITS = "train", "validation"
 
 
 def hardware_precision(wanted: str) -> str:
@@ -46,36 +54,32 @@ class Trainer:
     def __init__(
         self, config: TrainConfig, data_folder: Path, folder: Path, say: Callable[[str], None] = print
     ):
-        for split in ("train", "validation"):
+        for split in SPLITS:
             if not (data_folder / f"{split}.zarr").exists():
                 raise InputError(
                     f"training needs the split {split!r} of {config.data!r}, found none in {data_folder}; "
                     f"build it first: gencarbon data build configs/data_{config.data}.yaml"
                 )
         self.config, self.folder = config, folder
+        self.stores = {split: open_dataset(data_folder / f"{split}.zarr") for split in SPLITS}
         self.accelerator = Accelerator(
             mixed_precision=hardware_precision(config.precision),
             log_with="tensorboard",
             project_dir=str(folder),
         )
         self.say = say if self.accelerator.is_main_process else lambda text: None
-        open_split = lambda split: open_dataset(data_folder / f"{split}.zarr")  # noqa: E731
-        length = (config.mean.steps + config.remainder.steps) * config.batch * self.accelerator.num_processes
-        self.train = ClipDataset(open_split("train"), config.frames, length, config.seed)
-        self.validation = ClipDataset(
-            open_split("validation"), config.frames, config.validation_windows, 0, augment=False
-        )
+        self.loop = Optimisation(self.accelerator, folder, config.seed, config.checkpoint_every, self.say)
         torch.manual_seed(config.seed)
-        levels = self.train.levels.count
+        levels = self.stores["train"].sizes["level"]
         self.normalizer = Normalizer(levels)
         self.model = ResidualDenoiser(
             levels=levels, frames=config.frames, widths=config.widths, blocks=config.blocks
         )
-        self.geometry = self.train.geometry
-        self.loop = Optimisation(self.accelerator, folder, config.seed, config.checkpoint_every, self.say)
+        self.model.to(self.accelerator.device)
+        self.winds: WindNetwork | None = None
 
     def run(self) -> Path:
-        """Trains both networks; returns the folder of the pipeline, for `from_pretrained`."""
+        """Trains all networks; returns the folder of the pipeline, for `from_pretrained`."""
         folder, config = self.folder, self.config
         folder.mkdir(parents=True, exist_ok=True)
         text = config.model_dump_json(indent=1)
@@ -83,6 +87,9 @@ class Trainer:
             raise InputError(f"{folder} holds a run of another config; choose another folder or delete it")
         (folder / "config.json").write_text(text)
         self.accelerator.init_trackers("tensorboard")
+        if config.winds is not None:
+            self.winds = train_winds(self.loop, config, self.stores)
+        self._load_clips()
         if (folder / "scales").exists():
             self.normalizer = Normalizer.from_pretrained(folder / "scales")
         else:
@@ -105,6 +112,30 @@ class Trainer:
         self.accelerator.end_training()
         return folder / "pipeline"
 
+    def _load_clips(self) -> None:
+        """Windows of both splits, each with its refined run, which the first process makes where it is missing."""
+        config, processes = self.config, self.accelerator.num_processes
+        place = LatLonGrid.from_dataset(self.stores["train"])
+        subgrid_of = self.winds and partial(LearntSubgrid, self.winds, place)
+        clips = {}
+        lengths = {
+            "train": (config.mean.steps + config.remainder.steps) * config.batch * processes,
+            "validation": config.validation_windows,
+        }
+        for split, store in self.stores.items():
+            path = self.folder / f"refined_{split}.zarr"
+            with self.accelerator.main_process_first(), one_thread():
+                refined = refined_run_of(store, config.refined, path, subgrid_of, partial(self._tell, split))
+            seed, augment = (config.seed, True) if split == "train" else (0, False)
+            clips[split] = ClipDataset(
+                store.assign(tracer_refined=refined), config.frames, lengths[split], seed, augment
+            )
+        self.train, self.validation = clips["train"], clips["validation"]
+        self.geometry = self._on_device(self.train.geometry)
+
+    def _tell(self, split: str, done: int, total: int) -> None:
+        self.say(f"refined run of {split}: frame {done} of {total}")
+
     def pipeline(self) -> CO2Pipeline:
         """The networks as they are now, ready to sample."""
         grid, levels = self.train.grid, self.train.levels
@@ -116,7 +147,7 @@ class Trainer:
             self.train.step_seconds,
             *self.train.refined_by,
         )
-        return CO2Pipeline(self.model, NoiseSchedule(), self.normalizer, place)
+        return CO2Pipeline(self.model, NoiseSchedule(), self.normalizer, place, self.winds)
 
     def _phase(
         self,
@@ -127,11 +158,18 @@ class Trainer:
     ) -> None:
         def loss(batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
             known = draw_known(batch["u"].shape[0], self.config.frames, generator)
-            window = prepare(batch | self.geometry, self.normalizer, known, self.train.step_seconds)
-            return loss_of(window, generator)
+            return loss_of(self._ready(batch, known), generator)
 
         batches = lambda step: self._batches(name, step, phase.steps)  # noqa: E731
         self.loop.phase(name, phase, network, loss, batches, lambda: self._validate(loss_of))
+
+    def _ready(self, batch: dict[str, Tensor], known: Tensor) -> Window:
+        device = self.accelerator.device
+        fields = self._on_device(batch) | self.geometry
+        return prepare(fields, self.normalizer.to(device), known.to(device), self.train.step_seconds)
+
+    def _on_device(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: x.to(self.accelerator.device) for name, x in tensors.items()}
 
     def _batches(self, name: str, step: int, steps: int):
         """Batches from `step` on, cut evenly over processes; the two phases see different samples."""
@@ -149,12 +187,7 @@ class Trainer:
         known = (torch.arange(self.config.frames) < 1).float()
         chunks = [range(k, min(k + size, len(self.validation))) for k in range(0, len(self.validation), size)]
         collate = lambda chunk: default_collate([self.validation[i] for i in chunk])  # noqa: E731
-        return [
-            prepare(
-                collate(c) | self.geometry, self.normalizer, known.expand(len(c), -1), self.train.step_seconds
-            )
-            for c in chunks
-        ]
+        return [self._ready(collate(c), known.expand(len(c), -1)) for c in chunks]
 
     def _validate(self, loss_of) -> float:
         generator = torch.Generator().manual_seed(0)

@@ -1,0 +1,40 @@
+"""What the wind network adds to a run on finer cells, step by step."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gencarbon.data.finewinds import around, face_lengths, fine_face_lengths
+from gencarbon.grid import LatLonGrid
+from gencarbon.model.winds import WindNetwork
+from gencarbon.transport.offline import AirMotion
+from gencarbon.transport.subgrid import from_cells, settled
+
+
+class LearntSubgrid:
+    """subgrid(k) of an `OfflineRun`: finer faces' fluxes beyond interpolation, (east, north) (level, lat, lon) kg s-1, float64."""
+
+    def __init__(self, network: WindNetwork, grid: LatLonGrid, air: AirMotion):
+        self.network, self.grid, self.factor = network, grid, network.config.factor
+        faces = torch.tensor(np.stack([air.east, air.north], axis=-3), dtype=torch.float64)
+        self.faces = (faces / face_lengths(grid)).float()
+        self.lengths = fine_face_lengths(grid, self.factor)
+        self.lengths[1] = torch.where(
+            torch.isinf(self.lengths[1]), 0.0, self.lengths[1]
+        )  # nothing at the pole
+        self.step = lru_cache(maxsize=4)(self._step)  # neighbouring steps share a parabola
+
+    def __call__(self, k: int) -> tuple[Tensor, Tensor]:
+        return self.step(k)
+
+    @torch.no_grad()
+    def _step(self, k: int) -> tuple[Tensor, Tensor]:
+        window = self.faces[around(len(self.faces), k, self.network.config.context)][None]
+        device, lat = self.network.device, torch.tensor(self.grid.lat)
+        made = self.network(window.to(device), lat.to(device))[0].cpu().double()
+        lacking = settled(made * self.lengths, self.factor)
+        return tuple(from_cells(lacking[:, c], self.factor) for c in (0, 1))
