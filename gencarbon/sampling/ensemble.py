@@ -1,4 +1,4 @@
-"""Members: windows of frames rolled out over overlapping known frames. The border from xarray to torch.
+"""Members: windows of frames rolled out over overlapping known frames. The border from arrays to torch.
 
 A member is a function of (checkpoint, inputs, seed, member) alone: it owns its noise, is computed by itself on one thread, and so
 comes out bit for bit the same in any batch, order, process or machine of one kind.
@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor
 
-from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.constants import kgkg_to_ppm
-from gencarbon.data.normalize import clock, face_winds
+from gencarbon.data.normalize import clock
 from gencarbon.errors import InputError
+from gencarbon.sampling.given import Array, Given
 from gencarbon.sampling.projection import MassProjection, close_budget
-from gencarbon.transport.offline import AirMotion
+
+if TYPE_CHECKING:
+    from gencarbon.sampling.pipeline import CO2Pipeline
 
 OVERLAP = 2  # frames of a window that the previous one has made
 
@@ -46,38 +48,15 @@ def member_noise(shape: tuple[int, ...], seed: int, member: int, window: int, dr
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Everything a member is conditioned on. Arrays float64: level fields (time, level, lat, lon), surface fields (time, lat, lon)."""
+    """A pipeline with all that its members are conditioned on. refined: the refined run, (time, level, lat, lon) ppm."""
 
-    pipe: object
-    time: np.ndarray
-    u: np.ndarray
-    v: np.ndarray
-    surface_pressure: np.ndarray
-    air: AirMotion
-    flux: np.ndarray
-    background: np.ndarray
-    refined: np.ndarray
-    initial: np.ndarray | None
-
-    @cached_property
-    def air_mass(self) -> np.ndarray:
-        """kg of dry air, (time, level, lat, lon)."""
-        return self.pipe.grid.layers.air_mass(self.surface_pressure, self.pipe.grid.cells)
-
-    @cached_property
-    def face_winds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Winds through western and southern faces, (time, level, lat, lon) m s-1."""
-        return face_winds(self.air.east, self.air.north, self.air_mass, self.pipe.grid.cells)
-
-    @cached_property
-    def target_mass(self) -> np.ndarray:
-        """What every frame must hold, (time,) kg CO2: initial mass + accumulated flux."""
-        start = co2_mass(self.background[0] if self.initial is None else self.initial, self.air_mass[0])
-        return start + accumulated_flux(self.flux, self.pipe.grid.cells.area, self.pipe.grid.step_seconds)
+    pipe: CO2Pipeline
+    given: Given
+    refined: Array
 
     @cached_property
     def starts(self) -> list[int]:
-        return window_starts(len(self.time), self.pipe.frames, self.initial is not None)
+        return window_starts(len(self.given.time), self.pipe.frames, self.given.initial is not None)
 
     @lru_cache(maxsize=64)  # noqa: B019  the forecast lives as long as its windows
     def window(self, k: int) -> dict:
@@ -87,15 +66,18 @@ class Forecast:
         on_levels = lambda a: torch.as_tensor(a[cut].swapaxes(0, 1)[None].copy(), device=device)  # noqa: E731
         on_surface = lambda a: torch.as_tensor(a[cut][None].copy(), device=device)  # noqa: E731
         grid = self.pipe.grid
-        fields = {"background": on_levels(self.background), "refined": on_levels(self.refined)}
-        fields |= {"u": on_levels(self.u), "v": on_levels(self.v)}
-        fields |= {name: on_levels(wind) for name, wind in zip(("u_face", "v_face"), self.face_winds)}
-        fields |= {"air_mass": on_levels(self.air_mass), "flux": on_surface(self.flux)}
-        fields |= {"surface_pressure": on_surface(self.surface_pressure), "area": grid.cell_area.double()}
+        fields = {"background": on_levels(self.given.background), "refined": on_levels(self.refined)}
+        fields |= {"u": on_levels(self.given.u), "v": on_levels(self.given.v)}
+        fields |= {name: on_levels(wind) for name, wind in zip(("u_face", "v_face"), self.given.face_winds)}
+        fields |= {"air_mass": on_levels(self.given.air_mass), "flux": on_surface(self.given.flux)}
+        fields |= {
+            "surface_pressure": on_surface(self.given.surface_pressure),
+            "area": grid.cell_area.double(),
+        }
         fields["lat"] = torch.as_tensor(grid.cells.lat, device=device)
-        fields["clock"] = clock(self.time[cut], torch.as_tensor(grid.cells.lon)).to(device)[None]
+        fields["clock"] = clock(self.given.time[cut], torch.as_tensor(grid.cells.lon)).to(device)[None]
         cond, amplitude = self.pipe.normalizer.encode(fields, grid.step_seconds)
-        target = torch.as_tensor(kgkg_to_ppm(self.target_mass[cut])[None], device=device)
+        target = torch.as_tensor(kgkg_to_ppm(self.given.target_mass[cut])[None], device=device)
         unit = self.pipe.normalizer.residual_unit(amplitude)
         return {
             "cond": cond,
@@ -112,9 +94,9 @@ class Forecast:
         member None is the mean network rolled out on itself: no noise, the same constraints.
         """
         done = 0
-        co2 = np.empty(self.background.shape)
-        if self.initial is not None:
-            co2[0], done = self.initial, 1
+        co2 = np.empty(self.given.background.shape)
+        if self.given.initial is not None:
+            co2[0], done = self.given.initial, 1
             yield 0, co2[:1], np.zeros(1)
         for k, start in enumerate(self.starts):
             known = done - start
@@ -169,7 +151,7 @@ def run_members(
 
     def whole(member: int | None) -> tuple[int | None, np.ndarray, np.ndarray]:
         torch.set_num_threads(1)
-        co2, correction = np.empty(forecast.background.shape), np.zeros(len(forecast.time))
+        co2, correction = np.empty(forecast.given.background.shape), np.zeros(len(forecast.given.time))
         for first, made, moved in forecast.member(seed, member):
             co2[first : first + len(made)], correction[first : first + len(made)] = made, moved
             tick()
@@ -182,18 +164,3 @@ def run_members(
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
-
-
-def static_template(forecast: Forecast, base: xr.Dataset) -> xr.Dataset:
-    """Everything of an ensemble dataset but its members, with coordinates from `base` (the winds)."""
-    dims = ("time", "level", "lat", "lon")
-    coords = {name: base[name] for name in ("time", "lat", "lon")}
-    ds = xr.Dataset(coords=coords | {"level": np.arange(1, forecast.background.shape[1] + 1)})
-    ds["air_mass"] = (dims, forecast.air_mass)
-    ds["flux"] = (("time", "lat", "lon"), forecast.flux)
-    ds["cell_area"] = (("lat", "lon"), forecast.pipe.grid.cells.area)
-    ds["co2_background"] = (dims, forecast.background)
-    ds["co2_refined"] = (dims, forecast.refined)
-    ds["hybrid_a"] = ("level_interface", np.array(forecast.pipe.grid.layers.a))
-    ds["hybrid_b"] = ("level_interface", np.array(forecast.pipe.grid.layers.b))
-    return ds

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
@@ -16,13 +15,13 @@ import xarray as xr
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging
 
-from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
 from gencarbon.model import ResidualDenoiser, WindNetwork
-from gencarbon.sampling.coarse_run import air_motion, coarse_run, has_mass_fluxes, refined_run
+from gencarbon.sampling.coarse_run import refined_run
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
-from gencarbon.sampling.ensemble import Forecast, run_members, static_template, window_starts
+from gencarbon.sampling.ensemble import Forecast, run_members, window_starts
+from gencarbon.sampling.given import Given
 from gencarbon.variables import DIMS, describe
 
 SHIPPED = files("gencarbon") / "checkpoints"
@@ -107,48 +106,21 @@ class CO2Pipeline(DiffusionPipeline):
         initial: xr.Dataset | None = None,
     ) -> tuple[Forecast, xr.Dataset]:
         """Checked inputs as a `Forecast`, and the ensemble's template. Raises InputError before any work."""
-        inputs = check_sampling_inputs(
-            winds, fluxes, background, initial, self.grid.cells, self.grid.layers, self.grid.step_seconds
+        given = Given.read(self.grid, winds, fluxes, background, initial)
+        window_starts(
+            len(given.flux), self.frames, given.initial is not None
+        )  # refuses a period that is too short
+        finer = self.grid.config.refined_scheme, self.grid.config.refined_factor
+        refined = refined_run(
+            given.air, given.flux, given.first, self.grid.cells, self.grid.layers, *finer, self.winds
         )
-        if inputs.background is None and inputs.initial is None:
-            raise InputError(
-                "sampling needs a coarse run or a state to start one from, got neither; give --background or --initial"
-            )
-        start = (
-            None
-            if inputs.initial is None
-            else np.asarray(inputs.initial["co2"].squeeze(drop=True).values, np.float64)
-        )
-        load = lambda ds, name: np.asarray(ds[name].values, np.float64)  # noqa: E731
-        ps, flux = load(inputs.winds, "surface_pressure"), load(inputs.fluxes, "flux")
-        window_starts(len(flux), self.frames, start is not None)  # refuses a period that is too short
-        place = self.grid.cells, self.grid.layers
-        air = air_motion(inputs.winds, *place, self.grid.step_seconds)
-        b = (
-            coarse_run(air, flux, start, *place)
-            if inputs.background is None
-            else load(inputs.background, "co2")
-        )
-        first, refined = b[0] if start is None else start, self.grid.config
-        finer = refined.refined_scheme, refined.refined_factor
-        guess = refined_run(air, flux, first, *place, *finer, self.winds)
-        u, v = load(inputs.winds, "u"), load(inputs.winds, "v")
-        made = Forecast(self, inputs.winds["time"].values, u, v, ps, air, flux, b, guess, start)
-        template = static_template(made, inputs.winds)
-        template.attrs = {
-            "title": "Ensemble of CO2 fields sampled with gencarbon",
-            "Conventions": "CF-1.11",
-            "gencarbon_version": version("gencarbon"),
+        template = given.template().assign(co2_refined=(DIMS[1:], refined))
+        template.attrs |= {
             "checkpoint": str(getattr(self, "source", "in memory")),
             "checkpoint_sha256": self.digest,
             "sampler": json.dumps({k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}),
-            "initial_frame": "generated" if start is None else "known",
-            "air_mass_fluxes": "as given"
-            if has_mass_fluxes(inputs.winds)
-            else "estimated from winds at cell centres",
-            "notes": "; ".join(inputs.notes) or "inputs used as given",
         }
-        return made, template
+        return Forecast(self, given, refined), template
 
     def __call__(
         self,

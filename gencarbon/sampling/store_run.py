@@ -43,7 +43,7 @@ def sample_to_store(
     done = set(writer.done_members())
     state.wait_for_everyone()
     mine = [m for m in range(members) if m not in done][state.process_index :: state.num_processes]
-    windows = len(forecast.starts) + (forecast.initial is not None)
+    windows = len(forecast.starts) + (forecast.given.initial is not None)
     tick = start(windows * len(mine))
     for member, co2, correction in run_members(forecast, seed, mine, _workers(state.num_processes), tick):
         writer.write(member, 0, co2, correction)
@@ -64,15 +64,15 @@ def _digest(forecast) -> str:
     """SHA-256 over everything that members are conditioned on."""
     total = hashlib.sha256()
     arrays = (
-        forecast.u,
-        forecast.v,
-        forecast.surface_pressure,
-        forecast.flux,
-        forecast.air.east,
-        forecast.air.north,
-        forecast.background,
-        forecast.initial,
+        forecast.given.u,
+        forecast.given.v,
+        forecast.given.surface_pressure,
+        forecast.given.flux,
+        forecast.given.air.east,
+        forecast.given.air.north,
+        forecast.given.background,
+        forecast.given.initial,
     )
-    for array in (forecast.time.astype("datetime64[s]").astype(np.int64), *arrays):
+    for array in (forecast.given.time.astype("datetime64[s]").astype(np.int64), *arrays):
         total.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
