@@ -6,24 +6,26 @@ import numpy as np
 import pytest
 import torch
 
-from gencarbon import CO2Pipeline, InputError, Normalizer
+from gencarbon import CO2Pipeline, InputError, NoiseSchedule, Normalizer
+from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.config import load_any
 from gencarbon.data.benchmark import FINE_FLUXES
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.finewinds import WindClips, face_lengths, fine_face_lengths
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
 from gencarbon.data.views import canonical_datasets
+from gencarbon.metrics import budget_error_of_masses, crps_biased, crps_fair
 from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, spread_to_error
 from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.sampling.subgrid import LearntSubgrid
-from gencarbon.training.losses import draw_known, prepare
+from gencarbon.training.losses import almost_fair_crps, draw_known, prepare
 from gencarbon.training.settings import TrainConfig
 from gencarbon.training.train import Trainer, hardware_precision
 from gencarbon.transport.refine import refine_fluxes
 from gencarbon.transport.subgrid import from_cells, settled, to_cells
 from gencarbon.variables import describe
 from tests import canonical
-from tests.tiny_model import tiny_pipeline
+from tests.tiny_model import inputs, tiny_pipeline
 
 
 def store(frames=13, seed=0):
@@ -61,6 +63,7 @@ CONFIG = {
     "kind": "train", "data": "tiny", "name": "t", "seed": 0, "frames": 4, "widths": (8, 16), "batch": 2, "scale_samples": 4,
     "validation_windows": 2, "checkpoint_every": 2, "refined": {"scheme": "van_leer", "factor": 2, "segment_days": 1},
     "wind_context": 1, "winds": {"steps": 4, "warmup": 1}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
+    "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
 }  # fmt: skip
 
 
@@ -90,7 +93,7 @@ def test_a_killed_run_resumes_exactly(data, tmp_path):
 
         return say
 
-    for phase in ("winds", "mean", "remainder"):
+    for phase in ("winds", "mean", "remainder", "one_step"):
         with pytest.raises(Killed):
             Trainer(config, data, tmp_path / "parts", kill_at_the_second(phase)).run()
     parts = CO2Pipeline.from_pretrained(Trainer(config, data, tmp_path / "parts", lambda s: None).run())
@@ -100,6 +103,11 @@ def test_a_killed_run_resumes_exactly(data, tmp_path):
         Trainer(other, data, tmp_path / "parts", lambda s: None).run()
     changed = CO2Pipeline.from_pretrained(Trainer(other, data, tmp_path / "other", lambda s: None).run())
     assert changed.digest != whole.digest
+    parts.scheduler = NoiseSchedule(sampler="one_step")
+    made = parts(**inputs(8), members=3)
+    mass = co2_mass(made.co2.values, made.air_mass.values)
+    added = accumulated_flux(made.flux.values, made.cell_area.values, 21600.0)
+    assert budget_error_of_masses(mass, added).max() < 1e-6 and made.co2.std("member")[1:].min() > 0
     log = (tmp_path / "whole" / "log.jsonl").read_text()
     assert "validation_loss" in log and list((tmp_path / "whole").rglob("events.out*"))
 
@@ -253,3 +261,22 @@ def test_a_network_that_knows_gives_the_fine_fluxes_back():
     assert torch.allclose(
         fine_face_lengths(clips.grid, 2)[0], to_cells(face_lengths(clips.grid.refine(2))[0], 2)
     )
+
+
+def test_the_almost_fair_crps_lies_between_its_parents_and_is_least_for_the_right_spread():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((3, 500)), rng.standard_normal(500)
+    score = lambda alpha: almost_fair_crps(torch.tensor(x), torch.tensor(y), alpha).numpy()  # noqa: E731
+    assert np.abs(score(1.0) - crps_fair(x, y)).max() < 1e-12
+    assert np.abs(score(0.95) - 0.95 * crps_fair(x, y) - 0.05 * crps_biased(x, y)).max() < 1e-12
+    pairs = torch.tensor(rng.standard_normal((2, 40_000)))
+    truth = torch.tensor(rng.standard_normal(40_000))
+    means = {s: float(almost_fair_crps(s * pairs, truth, 1.0).mean()) for s in (0.7, 1.0, 1.4)}
+    assert min(means, key=means.get) == 1.0
+
+
+def test_a_sampler_without_its_network_is_refused():
+    pipe = tiny_pipeline()
+    pipe.scheduler = NoiseSchedule(sampler="one_step")
+    with pytest.raises(InputError, match="one_step.*another sampler"):
+        pipe(**inputs(8), members=1)

@@ -20,6 +20,7 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
     `guess`, a first guess of the residual that the mean network corrects.
 
     levels, frames: of the window. level_fields: conditioning fields on levels; surface_fields, static_fields: in two dimensions.
+    one_step: with a third network, like the denoiser's, that goes from noise to a sample at once.
     """
 
     @register_to_config
@@ -32,12 +33,16 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         static_fields: int = 6,
         widths: tuple[int, ...] = (48, 96, 128),
         blocks: int = 2,
+        one_step: bool = False,
     ):
         super().__init__()
         outputs = levels * frames
         common = ((level_fields + 2) * levels + surface_fields + 1) * frames + static_fields
         self.mean_net = WindowUNet(common, outputs, tuple(widths), blocks, frames=0)
         self.remainder_net = WindowUNet(common + outputs, outputs, tuple(widths), blocks, frames=frames)
+        self.one_step_net = (
+            WindowUNet(common + outputs, outputs, tuple(widths), blocks, frames=frames) if one_step else None
+        )
         self.to(memory_format=torch.channels_last)
 
     def mean(self, cond: dict[str, Tensor], residual: Tensor, known: Tensor) -> Tensor:
@@ -47,15 +52,24 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         return mask * residual + (1 - mask) * (cond["guess"] + correction)
 
     def forward(
-        self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor], mean: Tensor, known: Tensor
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        cond: dict[str, Tensor],
+        mean: Tensor,
+        known: Tensor,
+        network: WindowUNet | None = None,
     ) -> Tensor:
-        """The denoised remainder D(x; sigma). Known frames have remainder 0: x is ignored there and 0 returned."""
+        """The denoised remainder D(x; sigma), by default the denoiser's; with `one_step_net` and noise of the largest level, a sample.
+
+        Known frames have remainder 0: x is ignored there and 0 returned.
+        """
         mask = known[:, None, :, None, None].to(x.dtype)
         level = sigma.to(x.dtype) * (1 - known.to(x.dtype))
         c_skip, c_out, c_in = (c[:, None, :, None, None] for c in preconditioning(level))
         x = x * (1 - mask)
         stack = torch.cat([self._stack(cond, mean, known), (c_in * x).flatten(1, 2)], dim=1)
-        raw = self.remainder_net(stack, log_sigma(level)).view_as(x)
+        raw = (network or self.remainder_net)(stack, log_sigma(level)).view_as(x)
         return (1 - mask) * (c_skip * x + c_out * raw)
 
     @staticmethod

@@ -8,7 +8,9 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 from gencarbon.grid import HybridLevels, LatLonGrid
-from gencarbon.sampling.samplers import DEFAULT_SAMPLER, SAMPLERS, Sampler
+from gencarbon.sampling.samplers import DEFAULT_SAMPLER, ONE_STEP, SAMPLERS, Sampler
+
+BY_NAME = SAMPLERS | {"one_step": ONE_STEP}
 
 
 class ModelGrid(ModelMixin, ConfigMixin):
@@ -57,7 +59,7 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         rho: float | None = None,
         noise_scale: float = 1.0,
     ):
-        default = SAMPLERS[sampler]
+        default = BY_NAME[sampler]
         given = {"steps": steps, "sigma_max": sigma_max, "sigma_min": sigma_min, "rho": rho}
         self.register_to_config(
             **{name: getattr(default, name) if value is None else value for name, value in given.items()}
@@ -65,5 +67,5 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
 
     @property
     def solver(self) -> Sampler:
-        default, c = SAMPLERS[self.config.sampler], self.config
+        default, c = BY_NAME[self.config.sampler], self.config
         return Sampler(default.solver, c.steps, c.sigma_max, c.sigma_min, c.rho, default.stochastic)

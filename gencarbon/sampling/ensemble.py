@@ -124,10 +124,11 @@ class Forecast:
         project = MassProjection(w["air_mass"], w["target"], offset, unit, 1 - mask.double())
         x = torch.zeros_like(offset)
         if member is not None:
+            network = pipe.sampling_network
 
             def denoise(x: Tensor, sigma: float) -> Tensor:
                 level = torch.full_like(mask, sigma)
-                return project(pipe.denoiser(x.float(), level, w["cond"], mean, mask).double())
+                return project(pipe.denoiser(x.float(), level, w["cond"], mean, mask, network).double())
 
             noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
             x = pipe.scheduler.solver(

@@ -88,6 +88,18 @@ class CO2Pipeline(DiffusionPipeline):
         return self.denoiser.config.frames
 
     @property
+    def sampling_network(self) -> torch.nn.Module:
+        """The network that the sampler of `scheduler` asks; InputError where the checkpoint lacks it."""
+        if self.scheduler.config.sampler != "one_step":
+            return self.denoiser.remainder_net
+        if self.denoiser.one_step_net is None:
+            raise InputError(
+                "the sampler one_step needs a network of its own, and this checkpoint has none; train one with `one_step` in the "
+                "config, or choose another sampler"
+            )
+        return self.denoiser.one_step_net
+
+    @property
     def digest(self) -> str:
         """SHA-256 over all weights and configs: what an ensemble records of the checkpoint that made it."""
         total = hashlib.sha256()
@@ -106,6 +118,7 @@ class CO2Pipeline(DiffusionPipeline):
         initial: xr.Dataset | None = None,
     ) -> tuple[Forecast, xr.Dataset]:
         """Checked inputs as a `Forecast`, and the ensemble's template. Raises InputError before any work."""
+        _ = self.sampling_network  # refused now rather than after the coarse run
         given = Given.read(self.grid, winds, fluxes, background, initial)
         window_starts(
             len(given.flux), self.frames, given.initial is not None

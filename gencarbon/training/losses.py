@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gencarbon.data.normalize import Normalizer
 from gencarbon.model import ResidualDenoiser
-from gencarbon.model.noise import draw_noise_levels
+from gencarbon.model.noise import SIGMA_MAX, draw_noise_levels
+from gencarbon.training.settings import OneStepConfig
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,42 @@ def remainder_loss(
     level = sigma[:, None, :, None, None]
     denoised = model(target + level * noise, sigma, window.cond, mean, window.known)
     return _mean_over_unknown((denoised - target) ** 2 * (level**2 + 1) / level**2, window)
+
+
+def one_step_loss(
+    model: ResidualDenoiser, window: Window, unit: Tensor, config: OneStepConfig, generator: torch.Generator
+) -> Tensor:
+    """Almost fair CRPS of samples made in one step, at every point and of means over squares of cells, so that neighbours vary together."""
+    with torch.no_grad():
+        mean = model.mean(window.cond, window.residual, window.known)
+        target = ((window.residual - mean) / unit).float()
+    several = lambda x: x.repeat_interleave(config.members, 0)  # noqa: E731
+    noise = torch.randn(config.members * len(target), *target.shape[1:], generator=generator).to(
+        target.device
+    )
+    known, level = (
+        several(window.known),
+        torch.full((len(noise), target.shape[2]), SIGMA_MAX, device=noise.device),
+    )
+    cond = {name: several(x) for name, x in window.cond.items()}
+    made = model(SIGMA_MAX * noise, level, cond, several(mean), known, model.one_step_net)
+    members = made.unflatten(0, (len(target), config.members)).movedim(1, 0)
+    total = 0.0
+    for cells in config.squares:
+        pool = lambda x, n=cells: functional.avg_pool2d(x.flatten(0, -3), n).unflatten(0, x.shape[:-2])  # noqa: E731
+        score = almost_fair_crps(pool(members), pool(target), config.alpha)
+        weight = (1 - window.known)[:, None, :, None, None] * pool(window.area[None])[0]
+        total = total + (score * weight).sum() / (weight.expand_as(score).sum() + 1e-12)
+    return total / len(config.squares)
+
+
+def almost_fair_crps(members: Tensor, target: Tensor, alpha: float) -> Tensor:
+    """alpha times the fair CRPS plus (1 - alpha) times the biased one (Lang et al. 2024, arXiv:2412.15832, eq. 4): the fair score of two
+    members cannot tell where one of them is, once the other is right. members: (member, ...), target: (...)."""
+    M = len(members)
+    distance = (members - target).abs().mean(0)
+    pairs = sum((members[m] - members[:m]).abs().sum(0) for m in range(1, M))
+    return distance - (1 - (1 - alpha) / M) * pairs / (M * (M - 1))
 
 
 @torch.no_grad()

@@ -21,6 +21,15 @@ class PhaseConfig(Config):
     ema: float = Field(0.995, gt=0, lt=1)
 
 
+class OneStepConfig(PhaseConfig):
+    """The network that samples in one step, trained on the almost fair CRPS."""
+
+    members: int = Field(2, ge=2, description="samples of each window in a step")
+    alpha: float = Field(0.95, gt=0, le=1, description="share of the fair CRPS, the rest is the biased one")
+    squares: tuple[int, ...] = Field((1, 2, 4), description="sides, in cells, of the means that are scored")
+    from_denoiser: bool = Field(True, description="begin with the denoiser's weights; false: from nothing")
+
+
 @register("train")
 class TrainConfig(Config):
     """A training run on a benchmark tier: first the mean network, then the diffusion of what it leaves."""
@@ -46,3 +55,4 @@ class TrainConfig(Config):
     checkpoint_every: int = Field(200, ge=1, description="steps")
     mean: PhaseConfig
     remainder: PhaseConfig
+    one_step: OneStepConfig | None = Field(None, description="left out: no one-step sampler")

@@ -28,6 +28,7 @@ from gencarbon.training.losses import (
     draw_known,
     fit_remainder_scale,
     mean_loss,
+    one_step_loss,
     prepare,
     remainder_loss,
 )
@@ -73,7 +74,11 @@ class Trainer:
         levels = self.stores["train"].sizes["level"]
         self.normalizer = Normalizer(levels)
         self.model = ResidualDenoiser(
-            levels=levels, frames=config.frames, widths=config.widths, blocks=config.blocks
+            levels=levels,
+            frames=config.frames,
+            widths=config.widths,
+            blocks=config.blocks,
+            one_step=config.one_step is not None,
         )
         self.model.to(self.accelerator.device)
         self.winds: WindNetwork | None = None
@@ -107,6 +112,15 @@ class Trainer:
             self.model.remainder_net,
             lambda w, g: remainder_loss(self.model, w, unit, g),
         )
+        if config.one_step is not None:
+            if config.one_step.from_denoiser:
+                self.model.one_step_net.load_state_dict(self.model.remainder_net.state_dict())
+            self._phase(
+                "one_step",
+                config.one_step,
+                self.model.one_step_net,
+                lambda w, g: one_step_loss(self.model, w, unit, config.one_step, g),
+            )
         if self.accelerator.is_main_process:
             self.pipeline().save_pretrained(folder / "pipeline")
         self.accelerator.end_training()
@@ -119,7 +133,9 @@ class Trainer:
         subgrid_of = self.winds and partial(LearntSubgrid, self.winds, place)
         clips = {}
         lengths = {
-            "train": (config.mean.steps + config.remainder.steps) * config.batch * processes,
+            "train": sum(p.steps for p in (config.mean, config.remainder, config.one_step) if p)
+            * config.batch
+            * processes,
             "validation": config.validation_windows,
         }
         for split, store in self.stores.items():
@@ -174,7 +190,12 @@ class Trainer:
     def _batches(self, name: str, step: int, steps: int):
         """Batches from `step` on, cut evenly over processes; the two phases see different samples."""
         config, process, count = self.config, self.accelerator.process_index, self.accelerator.num_processes
-        offset = 0 if name == "mean" else config.mean.steps * config.batch * count
+        before = {
+            "mean": 0,
+            "remainder": config.mean.steps,
+            "one_step": config.mean.steps + config.remainder.steps,
+        }
+        offset = before[name] * config.batch * count
         first = [offset + (k * count + process) * config.batch for k in range(step, steps)]
         indices = [i + j for i in first for j in range(config.batch)]
         return DataLoader(
