@@ -83,7 +83,8 @@ def sample(
 ) -> None:
     """Sample an ensemble of CO2 fields. Kill it and run it again: it goes on.
 
-    On many processes: accelerate launch -m gencarbon sample ... writes the same members, bit for bit.
+    On many GPUs: accelerate launch -m gencarbon sample ...; on processes without GPU: torchrun --nproc_per_node 4 -m gencarbon
+    sample ... The same members are written, bit for bit.
     """
     from gencarbon.data.store import open_dataset
     from gencarbon.sampling.coarse_run import has_mass_fluxes
@@ -104,8 +105,8 @@ def sample(
             task = progress.add_task(f"{members} members, windows", total=total)
             return lambda: progress.advance(task)
 
-        sample_to_store(pipe, inputs, members, seed, out, start)
-    say(f"ensemble: {out}")
+        processes = sample_to_store(pipe, inputs, members, seed, out, start)
+    say(f"ensemble: {out}, sampled by {processes} process{'es' * (processes > 1)}")
 
 
 @app.command("evaluate")

@@ -1,10 +1,15 @@
 """Training on a benchmark in miniature: resumes exactly, symmetries of the samples."""
 
+import os
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from gencarbon import CO2Pipeline, InputError, NoiseSchedule, Normalizer
 from gencarbon.budget import accumulated_flux, co2_mass
@@ -25,6 +30,7 @@ from gencarbon.transport.refine import refine_fluxes
 from gencarbon.transport.subgrid import from_cells, settled, to_cells
 from gencarbon.variables import describe
 from tests import canonical
+from tests.test_cli import TWO_PROCESSES
 from tests.tiny_model import inputs, tiny_pipeline
 
 
@@ -280,3 +286,25 @@ def test_a_sampler_without_its_network_is_refused():
     pipe.scheduler = NoiseSchedule(sampler="one_step")
     with pytest.raises(InputError, match="one_step.*another sampler"):
         pipe(**inputs(8), members=1)
+
+
+@pytest.mark.slow
+def test_two_processes_of_one_window_train_the_wind_network_as_one_of_two(data, tmp_path):
+    """Gradients are averaged over processes: the loss of the wind network draws nothing, so only round-off may differ."""
+    found = {}
+    for processes, batch in ((1, 2), (2, 1), (1, 1)):
+        cache = tmp_path / f"{processes}x{batch}"
+        shutil.copytree(data, cache / "data" / "tiny")
+        values = {k: v for k, v in CONFIG.items() if k != "one_step"}
+        (cache / "t.yaml").write_text(
+            yaml.safe_dump(values | {"batch": batch, "widths": list(CONFIG["widths"])})
+        )
+        launch = [*TWO_PROCESSES[:-2]] if processes == 2 else [sys.executable]
+        environment = os.environ | {"GENCARBON_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+        call = [*launch, "-m", "gencarbon", "train", str(cache / "t.yaml")]
+        done = subprocess.run(call, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found[processes, batch] = torch.load(cache / "runs" / "t" / "winds.pt", weights_only=True)
+    apart = lambda a, b: max(float((a[k] - b[k]).abs().max()) for k in a)  # noqa: E731
+    # Adam divides by the size of the gradient, so round-off grows; without the average, two of one are one of one
+    assert apart(found[1, 2], found[2, 1]) < 2e-4 < 1e-3 < apart(found[1, 2], found[1, 1])

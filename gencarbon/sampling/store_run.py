@@ -24,15 +24,17 @@ def sample_to_store(
     seed: int,
     out: Path,
     start: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
-) -> Path:
-    """Samples `members` members into the Zarr store `out`, continuing a run that was killed. Returns `out`.
+) -> int:
+    """Samples `members` members into the Zarr store `out`, continuing a run that was killed. Returns the number of processes.
 
     inputs: `winds`, `fluxes`, `background`, `initial` as for the pipeline. `start(total)` is told how many windows this
     process will make and returns what to call after each. Raises InputError before any work.
     """
-    state = PartialState()
+    state = PartialState(
+        cpu=not torch.cuda.is_available()
+    )  # told so, it finds its fellows on machines without GPU too
     refuse_existing(out)
-    forecast, template = pipe.forecast(**inputs)
+    forecast, template = pipe.to(state.device).forecast(**inputs)
     template.attrs["seed"] = seed
     fingerprint = {"checkpoint": pipe.digest, "seed": seed, "inputs": _digest(forecast)}
     if state.is_main_process:
@@ -52,7 +54,7 @@ def sample_to_store(
     if state.is_main_process:
         writer.close()
     state.wait_for_everyone()
-    return out
+    return state.num_processes
 
 
 def _workers(processes: int) -> int:

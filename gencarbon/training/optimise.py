@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
@@ -47,6 +48,10 @@ class Optimisation:
         if done.exists():
             network.load_state_dict(torch.load(done, weights_only=True))
             return
+        for (
+            parameter
+        ) in network.parameters():  # processes begin alike, whatever has drawn random numbers in one of them
+            parameter.data = broadcast(parameter.data)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=phase.weight_decay
         )

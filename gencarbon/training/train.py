@@ -64,6 +64,7 @@ class Trainer:
         self.config, self.folder = config, folder
         self.stores = {split: open_dataset(data_folder / f"{split}.zarr") for split in SPLITS}
         self.accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
             mixed_precision=hardware_precision(config.precision),
             log_with="tensorboard",
             project_dir=str(folder),
