@@ -25,7 +25,7 @@ from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import DIMS, describe
 
 MODES = 60  # of the residual and of the coarse run, each, that the ridge propagator keeps
-RIDGE = 1.0  # of its regression, in units of the modes' variance times the number of frames
+RIDGE = 1.0  # of its regression on modes of unit variance: as if each had been seen at 0 in one frame more
 SEARCHED = 4  # every so many cells of the winds are compared in the search for analogues
 APART_DAYS = 3  # between two analogues
 SMOOTHING_CELLS = 6  # radius of the errors of fluxes
@@ -58,9 +58,8 @@ class Archive:
         return self.store.sizes["time"]
 
 
-Rule = Callable[
-    [Given, int, np.random.Generator], Array
-]  # members of a run: (member, time, level, lat, lon) ppm
+# members of a run: (member, time, level, lat, lon) ppm
+Rule = Callable[[Given, int, np.random.Generator], Array]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def train(
         str | None, typer.Option(help="name of the run folder; by default that of the config")
     ] = None,
 ) -> None:
-    """Train the mean network, then the diffusion of what it leaves. Resumes exactly; works under `accelerate launch`."""
+    """Train the networks that the config asks for, one after the other. Resumes exactly; works under `accelerate launch`."""
     from gencarbon.training.settings import TrainConfig
     from gencarbon.training.train import Trainer
 

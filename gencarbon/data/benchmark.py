@@ -27,10 +27,8 @@ from gencarbon.transport.solver import Transport
 from gencarbon.variables import describe, level_coordinates
 
 BASE_CO2 = 400.0  # ppm, carried by no tracer
-FINE_FLUXES = (
-    "eastward_air_mass_flux_fine",
-    "northward_air_mass_flux_fine",
-)  # kept of splits with `fine_winds`
+# kept of splits with `fine_winds`
+FINE_FLUXES = "eastward_air_mass_flux_fine", "northward_air_mass_flux_fine"
 
 
 @dataclass(frozen=True)
