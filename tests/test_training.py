@@ -14,11 +14,13 @@ import yaml
 from gencarbon import CO2Pipeline, InputError, NoiseSchedule, Normalizer
 from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.config import load_any
+from gencarbon.data.backgrounds import KINDS
 from gencarbon.data.benchmark import FINE_FLUXES
 from gencarbon.data.clips import ClipDataset, fit_scales
-from gencarbon.data.finewinds import WindClips, face_lengths, fine_face_lengths
+from gencarbon.data.finewinds import WindClips, face_lengths, fine_face_lengths, wind_inputs
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
 from gencarbon.data.views import canonical_datasets
+from gencarbon.grid import coarsen_mean
 from gencarbon.metrics import budget_error_of_masses, crps_biased, crps_fair
 from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, spread_to_error
 from gencarbon.sampling.coarse_run import air_motion
@@ -26,6 +28,7 @@ from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.training.losses import almost_fair_crps, draw_known, prepare
 from gencarbon.training.settings import TrainConfig
 from gencarbon.training.train import Trainer, hardware_precision
+from gencarbon.transport.offline import AirMotion
 from gencarbon.transport.refine import refine_fluxes
 from gencarbon.transport.subgrid import from_cells, settled, to_cells
 from gencarbon.variables import describe
@@ -42,6 +45,10 @@ def store(frames=13, seed=0):
     fields = {
         "tracer": (("tracer_name", "time", "level", "lat", "lon"), b + 0.2 * rng.normal(size=b.shape)),
         "tracer_background": (("tracer_name", "time", "level", "lat", "lon"), b),
+        **{
+            f"tracer_background_{kind}": (("tracer_name", "time", "level", "lat", "lon"), share * b)
+            for kind, share in (("diffusive", 0.8), ("wide", 0.6))
+        },
         "tracer_refined": (
             ("tracer_name", "time", "level", "lat", "lon"),
             b + 0.1 * rng.normal(size=b.shape),
@@ -68,7 +75,7 @@ def store(frames=13, seed=0):
 CONFIG = {
     "kind": "train", "data": "tiny", "name": "t", "seed": 0, "frames": 4, "widths": (8, 16), "batch": 2, "scale_samples": 4,
     "validation_windows": 2, "checkpoint_every": 2, "refined": {"scheme": "van_leer", "factor": 2, "segment_days": 1},
-    "wind_context": 1, "winds": {"steps": 4, "warmup": 1}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
+    "winds": {"steps": 4, "warmup": 1, "context": 1, "batch": 2}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
     "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
 }  # fmt: skip
 
@@ -128,19 +135,40 @@ def test_samples_depend_on_their_index_alone_and_mix_linearly():
     again = ClipDataset(store(), 4, 5, seed=3)
     assert all(torch.equal(clips[3][k], again[3][k]) for k in clips[3])
     a, b = np.array([1.0, 0, 0, 2, 0]), np.array([0, 1.0, -1, 0, 3])
-    one, two, both = (clips.window(2, w, 5, True) for w in (a, b, a + b))
-    for name in ("background", "residual", "flux"):
-        assert torch.allclose(one[name] + two[name], both[name], atol=1e-5)
+    for kind in (*KINDS, None):
+        one, two, both = (clips.window(2, w, 5, True, kind) for w in (a, b, a + b))
+        for name in ("background", "refined", "residual", "flux"):
+            assert torch.allclose(one[name] + two[name], both[name], atol=1e-5)
+
+
+def test_backgrounds_are_mixed_and_their_window_says_which_are_exact():
+    clips, truth = ClipDataset(store(), 4, 1, seed=0), store().tracer.values[:, 2:6]
+    made = {kind: clips.window(2, np.ones(5), 0, False, kind) for kind in (*KINDS, None)}
+    assert [float(w["exact"]) for w in made.values()] == [0, 0, 0, 1, 0]
+    assert torch.equal(made[None]["background"], made[None]["refined"])
+    apart = [float((w["background"] - made["coarse"]["background"]).abs().mean()) for w in made.values()]
+    assert apart[0] == 0 and min(apart[1:]) > 0.02
+    reference = made["blocks"]["refined"] + made["blocks"]["residual"]
+    assert torch.allclose(reference, torch.tensor(truth.sum(0).swapaxes(0, 1)).float(), atol=1e-5)
+    means = lambda x: coarsen_mean(x.double().numpy(), 2, made["blocks"]["air_mass"].double().numpy())  # noqa: E731
+    assert np.abs(means(made["blocks"]["background"]) - means(reference)).max() < 1e-5
+    assert np.abs(means(made["coarse"]["background"]) - means(reference)).max() > 0.1
+    many = ClipDataset(store(25), 4, 300, seed=0)
+    drawn = [many[i] for i in range(300)]
+    assert 40 < sum(torch.equal(w["background"], w["refined"]) for w in drawn) < 110
+    assert 30 < sum(float(w["exact"]) for w in drawn) < 110
 
 
 def test_rotation_and_mirror_move_everything_together():
     clips = ClipDataset(store(), 4, 1, seed=0)
-    plain, turned = clips.window(0, np.ones(5), 0, False), clips.window(0, np.ones(5), 3, False)
-    mirrored = clips.window(0, np.ones(5), 0, True)
+    plain, turned = (clips.window(0, np.ones(5), turn, False, "coarse") for turn in (0, 3))
+    mirrored = clips.window(0, np.ones(5), 0, True, "coarse")
     for name, field in plain.items():
+        if field.ndim == 0:
+            continue
         assert torch.equal(turned[name], torch.roll(field, 3, -1))
         if name not in ("clock", "v_face"):
-            assert torch.equal(mirrored[name], field.flip(-2) * (-1 if name == "v" else 1))
+            assert torch.equal(mirrored[name], field.flip(-2))
     assert torch.equal(mirrored["clock"][2:], -plain["clock"][2:])
     # a southern face was a northern one: its cell's is the next cell's southern face
     assert plain["v_face"].abs().max() > 1 and plain["v_face"][..., 0, :].abs().max() == 0
@@ -163,7 +191,7 @@ def test_scales_make_unit_fields():
     ready = prepare(batch, normalizer, torch.zeros(64, 4), clips.step_seconds)
     assert ready.residual.double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy() == pytest.approx(1.0, abs=0.02)
     levels = ready.cond["levels"].double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy()
-    assert levels[:9] == pytest.approx(1.0, abs=0.02)  # b, u, v; face winds share the scales of u and v
+    assert levels == pytest.approx(1.0, abs=0.02)  # the refined run, the background's departure, winds through faces
 
 
 def test_known_frames_are_mostly_prefixes_of_at_most_two():
@@ -210,8 +238,8 @@ def test_wind_samples_turn_and_mirror_faces_with_what_they_lack():
     again = WindClips(store(), 2, 1, 5, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(clips[3], again[3]))
     faces, lacking = clips.window(4, 0, 13, 0, False)
-    assert faces.shape == (3, 3, 2, 8, 16) and lacking.shape == (3, 2, 4, 8, 16)
-    assert torch.equal(faces, clips.faces[3:6])
+    assert faces.shape == (3, 3, 4, 8, 16) and lacking.shape == (3, 2, 4, 8, 16)
+    assert torch.equal(faces, clips.winds[3:6])
     turned = clips.window(4, 0, 13, 5, False)
     assert torch.equal(turned[0], torch.roll(faces, 5, -1)) and torch.equal(
         turned[1], torch.roll(lacking, 5, -1)
@@ -219,16 +247,43 @@ def test_wind_samples_turn_and_mirror_faces_with_what_they_lack():
     mirror_faces, mirror_lacking = clips.window(4, 0, 13, 0, True)
     assert torch.equal(mirror_faces[:, :, 0], faces[:, :, 0].flip(-2))
     assert torch.equal(mirror_faces[:, :, 1, 1:], -faces[:, :, 1, 1:].flip(-2))
+    assert torch.equal(mirror_faces[:, :, 2], faces[:, :, 2].flip(-2))
+    assert torch.equal(mirror_faces[:, :, 3], -faces[:, :, 3].flip(-2))
     assert torch.equal(
         mirror_lacking[:, 0, [2, 3, 0, 1]], lacking[:, 0].flip(-2)
     )  # rows within a cell change places
-    assert torch.equal(clips.window(0, 0, 13, 0, False)[0][0], clips.faces[0])  # the record begins here
+    assert torch.equal(clips.window(0, 0, 13, 0, False)[0][0], clips.winds[0])  # the record begins here
     ends = [clips[i][0] for i in range(40)]
     assert any(torch.equal(x[1], x[2]) or torch.equal(x[0], x[1]) for x in ends)
+    assert 0 < sum(not x[:, :, 2:].any() for x in ends) < 20  # now and then without cell winds
     with pytest.raises(InputError, match="fine_winds: true"):
         WindClips(store().drop_vars(FINE_FLUXES), 2, 1, 1, seed=0)
     with pytest.raises(InputError, match=r"refined\.factor"):
         WindClips(store(), 3, 1, 1, seed=0)
+
+
+def test_the_excess_of_cell_winds_is_what_interpolation_lacks_on_average():
+    """Winds of cells made from the fine fluxes: their excess is the mean of what the fine fluxes have beyond interpolation."""
+    ds = store()
+    clips = WindClips(ds, 2, 1, 1, seed=0)
+    lacking = clips.lacking.unflatten(3, (2, 2)).double()  # (time, level, direction, row, column, lat, lon)
+    east, north = lacking[:, :, 0].mean(2), lacking[:, :, 1].mean(3)  # over rows; over columns
+    # trapezoidal over the faces at 0, 1/2, 1 of a cell; what lacks on the coarse faces sums to nothing
+    assert east[:, :, 0].abs().max() < 1e-3 * east.abs().max() and north[:, :, 0].abs().max() < 1e-3 * north.abs().max()
+    air = AirMotion(ds.surface_pressure.values, ds.eastward_air_mass_flux.values, ds.northward_air_mass_flux.values, 21600.0)
+    interpolated = wind_inputs(air, None, clips.grid, canonical.LEVELS, 2)
+    assert torch.equal(interpolated[:, :, 2:], torch.zeros_like(interpolated[:, :, 2:]))
+    ps = ds.surface_pressure.values
+    frames = np.minimum(np.arange(len(ps) + 1), len(ps) - 1)
+    column = canonical.LEVELS.air_mass((ps[frames][:-1] + ps[frames][1:]) / 2, clips.grid) / clips.grid.area
+    still = (np.zeros(column.shape), np.zeros(column.shape))
+    calm = wind_inputs(air, still, clips.grid, canonical.LEVELS, 2)[:, :, 2:].double()
+    fine = [torch.tensor(ds[name].values, dtype=torch.float64) for name in FINE_FLUXES]
+    per_metre = fine_face_lengths(clips.grid, 2)
+    rows = to_cells(fine[0], 2) / per_metre[0]
+    rows = rows.unflatten(-3, (2, 2)).mean(-4)  # (time, level, column, lat, lon)
+    carried = ((rows[:, :, 0] + torch.roll(rows[:, :, 0], -1, -1)) / 2 + rows[:, :, 1]) / 2
+    assert torch.allclose(carried + calm[:, :, 0], east[:, :, 1] / 2, atol=1e-4 * float(carried.abs().max()))
 
 
 class Oracle(torch.nn.Module):
@@ -243,7 +298,7 @@ class Oracle(torch.nn.Module):
         )
 
     def forward(self, faces, lat):
-        k = int((self.clips.faces - faces[:, 1]).abs().sum((1, 2, 3, 4)).argmin())
+        k = int((self.clips.winds[:, :, :2] - faces[:, 1, :, :2]).abs().sum((1, 2, 3, 4)).argmin())
         return self.clips.lacking[k][None]
 
 
@@ -252,7 +307,7 @@ def test_a_network_that_knows_gives_the_fine_fluxes_back():
     ds = store()
     clips = WindClips(ds, 2, 1, 1, seed=0)
     air = air_motion(ds, clips.grid, canonical.LEVELS, 21600.0)
-    subgrid = LearntSubgrid(Oracle(clips), clips.grid, air)
+    subgrid = LearntSubgrid(Oracle(clips), clips.grid, canonical.LEVELS, air, None)
     for k in (0, 5, 12):
         guess = refine_fluxes(torch.tensor(air.east[k]), torch.tensor(air.north[k]), 2)
         for interpolated, more, name in zip(guess, subgrid(k), FINE_FLUXES):
@@ -296,9 +351,8 @@ def test_two_processes_of_one_window_train_the_wind_network_as_one_of_two(data, 
         cache = tmp_path / f"{processes}x{batch}"
         shutil.copytree(data, cache / "data" / "tiny")
         values = {k: v for k, v in CONFIG.items() if k != "one_step"}
-        (cache / "t.yaml").write_text(
-            yaml.safe_dump(values | {"batch": batch, "widths": list(CONFIG["widths"])})
-        )
+        values |= {"widths": list(CONFIG["widths"]), "winds": CONFIG["winds"] | {"batch": batch}}
+        (cache / "t.yaml").write_text(yaml.safe_dump(values))
         launch = [*TWO_PROCESSES[:-2]] if processes == 2 else [sys.executable]
         environment = os.environ | {"GENCARBON_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
         call = [*launch, "-m", "gencarbon", "train", str(cache / "t.yaml")]

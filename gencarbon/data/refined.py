@@ -14,26 +14,27 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from gencarbon.data.backgrounds import begun_from, state_of
 from gencarbon.data.settings import RefinedConfig
 from gencarbon.data.store import open_dataset
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import describe
 
-FROM_BACKGROUND = 4  # every fourth segment begins from the coarse run, as a forecast without a known one does
 Subgrid = Callable[[int], tuple[Tensor, Tensor]]
+SubgridOf = Callable[[AirMotion, tuple[np.ndarray, np.ndarray]], Subgrid]  # of air and cell winds u, v
 
 
 def refined_run_of(
     store: xr.Dataset,
     config: RefinedConfig,
     path: Path,
-    subgrid_of: Callable[[AirMotion], Subgrid] | None = None,
+    subgrid_of: SubgridOf | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> xr.DataArray:
     """`tracer_refined` of a split, (tracer_name, time, level, lat, lon) ppm, kept in the Zarr store `path`, made first where missing.
 
-    subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`.
+    store: with its `background_runs`. subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`.
     """
     if not path.exists():
         parts = path.with_suffix(".parts")
@@ -61,7 +62,7 @@ def refined_run_of(
 
 
 def _segment(
-    part: xr.Dataset, config: RefinedConfig, number: int, subgrid_of: Callable[[AirMotion], Subgrid] | None
+    part: xr.Dataset, config: RefinedConfig, number: int, subgrid_of: SubgridOf | None
 ) -> np.ndarray:
     """(tracer, time, level, lat, lon) ppm, float32."""
     load = lambda name: part[name].values.astype(np.float64)  # noqa: E731
@@ -77,8 +78,7 @@ def _segment(
         config.scheme,
         config.factor,
         torch.float32,
-        subgrid_of and subgrid_of(air),
+        subgrid_of and subgrid_of(air, (load("u"), load("v"))),
     )
-    known = number % FROM_BACKGROUND != FROM_BACKGROUND - 1
-    begin = load("tracer" if known else "tracer_background")[:, 0]
+    begin = state_of(part, begun_from(number), 0)
     return np.stack([q.astype(np.float32) for q in run.states(begin, load("tracer_flux"), air)], axis=1)

@@ -16,8 +16,7 @@ from gencarbon.model.unet import WindowUNet
 
 
 class ResidualDenoiser(ModelMixin, ConfigMixin):
-    """Both networks of the generator, saved together. Conditions (see `Normalizer.encode`): `levels`, `surface`, `static`, and
-    `guess`, a first guess of the residual that the mean network corrects.
+    """The networks of the generator, saved together. Conditions (see `Normalizer.encode`): `levels`, `surface`, `static`.
 
     levels, frames: of the window. level_fields: conditioning fields on levels; surface_fields, static_fields: in two dimensions.
     one_step: with a third network, like the denoiser's, that goes from noise to a sample at once.
@@ -28,16 +27,16 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         self,
         levels: int = 8,
         frames: int = 8,
-        level_fields: int = 5,
+        level_fields: int = 4,
         surface_fields: int = 2,
-        static_fields: int = 6,
+        static_fields: int = 7,
         widths: tuple[int, ...] = (48, 96, 128),
         blocks: int = 2,
         one_step: bool = False,
     ):
         super().__init__()
         outputs = levels * frames
-        common = ((level_fields + 2) * levels + surface_fields + 1) * frames + static_fields
+        common = ((level_fields + 1) * levels + surface_fields + 1) * frames + static_fields
         self.mean_net = WindowUNet(common, outputs, tuple(widths), blocks, frames=0)
         self.remainder_net = WindowUNet(common + outputs, outputs, tuple(widths), blocks, frames=frames)
         self.one_step_net = (
@@ -48,8 +47,8 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
     def mean(self, cond: dict[str, Tensor], residual: Tensor, known: Tensor) -> Tensor:
         """The expected residual. `residual` is read in known frames only, and returned there as it is."""
         mask = known[:, None, :, None, None].to(residual.dtype)
-        correction = self.mean_net(self._stack(cond, residual * mask, known)).view_as(residual)
-        return mask * residual + (1 - mask) * (cond["guess"] + correction)
+        guess = self.mean_net(self._stack(cond, residual * mask, known)).view_as(residual)
+        return mask * residual + (1 - mask) * guess
 
     def forward(
         self,
@@ -80,7 +79,6 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         return torch.cat(
             [
                 cond["levels"].flatten(1, 2),
-                cond["guess"].flatten(1, 2),
                 residual.flatten(1, 2),
                 cond["surface"].flatten(1, 2),
                 mask,

@@ -66,12 +66,13 @@ def refined_run(
     levels: HybridLevels,
     scheme: str,
     factor: int,
-    winds: WindNetwork | None = None,
+    network: WindNetwork | None = None,
+    cell_winds: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """As `coarse_run`, carried on cells `factor` times finer and averaged back: the networks' first guess. winds: adds what finer
-    winds add to the interpolated fluxes."""
+    """As `coarse_run`, carried on cells `factor` times finer and averaged back: the networks' first guess. network: adds what finer
+    winds add to the interpolated fluxes. cell_winds: see `LearntSubgrid`."""
     with one_thread():
-        subgrid = None if winds is None else LearntSubgrid(winds, grid, air)
+        subgrid = None if network is None else LearntSubgrid(network, grid, levels, air, cell_winds)
         return _run(OfflineRun(grid, levels, scheme, factor, torch.float32, subgrid), air, flux, initial)
 
 

@@ -66,8 +66,9 @@ class Forecast:
         on_levels = lambda a: torch.as_tensor(a[cut].swapaxes(0, 1)[None].copy(), device=device)  # noqa: E731
         on_surface = lambda a: torch.as_tensor(a[cut][None].copy(), device=device)  # noqa: E731
         grid = self.pipe.grid
-        fields = {"background": on_levels(self.given.background), "refined": on_levels(self.refined)}
-        fields |= {"u": on_levels(self.given.u), "v": on_levels(self.given.v)}
+        coarse = self.refined if self.given.coarse is None else self.given.coarse
+        fields = {"background": on_levels(coarse), "refined": on_levels(self.refined)}
+        fields["exact"] = torch.zeros(1, device=device)
         fields |= {name: on_levels(wind) for name, wind in zip(("u_face", "v_face"), self.given.face_winds)}
         fields |= {"air_mass": on_levels(self.given.air_mass), "flux": on_surface(self.given.flux)}
         fields |= {
@@ -83,7 +84,7 @@ class Forecast:
             "cond": cond,
             "unit": unit,
             "target": target,
-            "background": fields["background"],
+            "refined": fields["refined"],
             "air_mass": fields["air_mass"],
         }
 
@@ -112,14 +113,14 @@ class Forecast:
     def _window_of_member(self, k: int, known: int, past: np.ndarray, seed: int, member: int | None):
         w, pipe = self.window(k), self.pipe
         mask = (torch.arange(pipe.frames, device=pipe.device) < known).float()[None]
-        residual = torch.zeros_like(w["background"])
+        residual = torch.zeros_like(w["refined"])
         if known:
             residual[:, :, :known] = (
                 torch.as_tensor(past.swapaxes(0, 1)[None].copy(), device=pipe.device)
-                - w["background"][:, :, :known]
+                - w["refined"][:, :, :known]
             )
         mean = pipe.denoiser.mean(w["cond"], (residual / w["unit"]).float(), mask)
-        offset = w["background"] + w["unit"] * mean.double()
+        offset = w["refined"] + w["unit"] * mean.double()
         unit = (w["unit"] * pipe.normalizer.remainder_unit()).expand_as(offset)
         project = MassProjection(w["air_mass"], w["target"], offset, unit, 1 - mask.double())
         x = torch.zeros_like(offset)

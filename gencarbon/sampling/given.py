@@ -84,6 +84,11 @@ class Given:
         """The state from which runs begin: the known one, else the coarse run's, (level, lat, lon) ppm."""
         return self.background[0] if self.initial is None else self.initial
 
+    @property
+    def cell_winds(self) -> tuple[Array, Array] | None:
+        """Winds of cells where they tell more than the air mass fluxes, which may have been estimated from them."""
+        return (self.u, self.v) if has_mass_fluxes(self.winds) else None
+
     @cached_property
     def air_mass(self) -> Array:
         """kg of dry air, (time, level, lat, lon)."""

@@ -124,8 +124,9 @@ class CO2Pipeline(DiffusionPipeline):
             len(given.flux), self.frames, given.initial is not None
         )  # refuses a period that is too short
         finer = self.grid.config.refined_scheme, self.grid.config.refined_factor
+        place = self.grid.cells, self.grid.layers
         refined = refined_run(
-            given.air, given.flux, given.first, self.grid.cells, self.grid.layers, *finer, self.winds
+            given.air, given.flux, given.first, *place, *finer, self.winds, given.cell_winds
         )
         template = given.template().assign(co2_refined=(DIMS[1:], refined))
         template.attrs |= {

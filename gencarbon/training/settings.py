@@ -21,6 +21,13 @@ class PhaseConfig(Config):
     ema: float = Field(0.995, gt=0, lt=1)
 
 
+class WindsConfig(PhaseConfig):
+    """The wind network."""
+
+    context: int = Field(2, ge=1, description="steps before and after that it sees")
+    batch: int = Field(4, ge=1, description="samples per step and process")
+
+
 class OneStepConfig(PhaseConfig):
     """The network that samples in one step, trained on the almost fair CRPS."""
 
@@ -46,10 +53,7 @@ class TrainConfig(Config):
         "auto", description="auto: bf16 where the hardware has it"
     )
     refined: RefinedConfig = RefinedConfig()
-    wind_context: int = Field(2, ge=1, description="steps before and after that the wind network sees")
-    winds: PhaseConfig | None = Field(
-        None, description="the wind network's; left out, the refined run has interpolated winds only"
-    )
+    winds: WindsConfig | None = Field(None, description="left out: the refined run has interpolated winds only")
     scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")

@@ -12,12 +12,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
+from gencarbon.data.backgrounds import background_runs
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.normalize import Normalizer
 from gencarbon.data.refined import refined_run_of
 from gencarbon.data.store import open_dataset
 from gencarbon.errors import InputError
-from gencarbon.grid import LatLonGrid
+from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model import ResidualDenoiser, WindNetwork
 from gencarbon.sampling.coarse_run import one_thread
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
@@ -130,8 +131,8 @@ class Trainer:
     def _load_clips(self) -> None:
         """Windows of both splits, each with its refined run, which the first process makes where it is missing."""
         config, processes = self.config, self.accelerator.num_processes
-        place = LatLonGrid.from_dataset(self.stores["train"])
-        subgrid_of = self.winds and partial(LearntSubgrid, self.winds, place)
+        grid, levels = (kind.from_dataset(self.stores["train"]) for kind in (LatLonGrid, HybridLevels))
+        subgrid_of = self.winds and partial(LearntSubgrid, self.winds, grid, levels)
         clips = {}
         lengths = {
             "train": sum(p.steps for p in (config.mean, config.remainder, config.one_step) if p)
@@ -140,18 +141,18 @@ class Trainer:
             "validation": config.validation_windows,
         }
         for split, store in self.stores.items():
-            path = self.folder / f"refined_{split}.zarr"
             with self.accelerator.main_process_first(), one_thread():
-                refined = refined_run_of(store, config.refined, path, subgrid_of, partial(self._tell, split))
+                coarse = background_runs(store, self.folder / f"backgrounds_{split}.zarr", partial(self._tell, split))
+                store, path = store.assign(coarse), self.folder / f"refined_{split}.zarr"
+                refined = refined_run_of(store, config.refined, path, subgrid_of, partial(self._tell, split, "refined"))
             seed, augment = (config.seed, True) if split == "train" else (0, False)
-            clips[split] = ClipDataset(
-                store.assign(tracer_refined=refined), config.frames, lengths[split], seed, augment
-            )
+            store = store.assign(tracer_refined=refined)
+            clips[split] = ClipDataset(store, config.frames, lengths[split], seed, augment)
         self.train, self.validation = clips["train"], clips["validation"]
         self.geometry = self._on_device(self.train.geometry)
 
-    def _tell(self, split: str, done: int, total: int) -> None:
-        self.say(f"refined run of {split}: frame {done} of {total}")
+    def _tell(self, split: str, kind: str, done: int, total: int) -> None:
+        self.say(f"{kind} run of {split}: frame {done} of {total}")
 
     def pipeline(self) -> CO2Pipeline:
         """The networks as they are now, ready to sample."""
@@ -174,7 +175,7 @@ class Trainer:
         loss_of: Callable[[Window, torch.Generator], Tensor],
     ) -> None:
         def loss(batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-            known = draw_known(batch["u"].shape[0], self.config.frames, generator)
+            known = draw_known(len(batch["u_face"]), self.config.frames, generator)
             return loss_of(self._ready(batch, known), generator)
 
         batches = lambda step: self._batches(name, step, phase.steps)  # noqa: E731
