@@ -234,6 +234,6 @@ def _coarse(given: Given, air: AirMotion, flux: Array) -> Array:
 def _closed(given: Given, co2: Array) -> Array:
     """A member with the mass that its budget says in every frame."""
     batch = lambda x: torch.tensor(x.swapaxes(0, 1)[None])  # noqa: E731
-    target = torch.tensor(kgkg_to_ppm(given.target_mass))[None]
+    target = torch.tensor(kgkg_to_ppm(given.target_mass))[None, None, :, None, None]
     closed, _ = close_budget(batch(co2), batch(given.air_mass), torch.ones_like(batch(co2)), target)
     return closed[0].numpy().swapaxes(0, 1)

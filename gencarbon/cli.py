@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 
 from gencarbon.cli_data import data_app
+from gencarbon.cli_sample import downscale, sample
 from gencarbon.errors import InputError
 from gencarbon.memory import keep_freed_memory
 from gencarbon.terminal import bar, cache_folder, console, is_main_process, say
@@ -22,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(data_app, name="data")
+app.command()(sample)
+app.command()(downscale)
 
 
 @app.command()
@@ -57,56 +59,6 @@ def calibrate_command(
     pipe = CO2Pipeline.from_pretrained(settings.checkpoint)
     calibrate(pipe, open_dataset(cache_folder() / "data" / settings.data / "validation.zarr"), settings, say)
     pipe.save_pretrained(out)
-
-
-@app.command()
-def sample(
-    winds: Annotated[
-        Path,
-        typer.Option(
-            help="u, v (m s-1), surface_pressure (Pa), hybrid_a, hybrid_b; best with air mass fluxes (kg s-1)"
-        ),
-    ],
-    fluxes: Annotated[Path, typer.Option(help="flux of CO2, kg m-2 s-1, upward positive")],
-    out: Annotated[Path, typer.Option(help="the ensemble to write, a new Zarr store")],
-    checkpoint: Annotated[str, typer.Option(help="a shipped name, a folder or a hub id")] = "hsco2",
-    background: Annotated[
-        Path | None, typer.Option(help="co2 (ppm) of a coarse run; by default our own, from --initial")
-    ] = None,
-    initial: Annotated[
-        Path | None, typer.Option(help="co2 (ppm) of the first frame, where it is known")
-    ] = None,
-    members: Annotated[int, typer.Option(min=1, help="size of the ensemble")] = 16,
-    seed: Annotated[
-        int, typer.Option(min=0, help="of the noise; a member depends on it and on its number alone")
-    ] = 0,
-) -> None:
-    """Sample an ensemble of CO2 fields. Kill it and run it again: it goes on.
-
-    On many GPUs: accelerate launch -m gencarbon sample ...; on processes without GPU: torchrun --nproc_per_node 4 -m gencarbon
-    sample ... The same members are written, bit for bit.
-    """
-    from gencarbon.data.store import open_dataset
-    from gencarbon.sampling.coarse_run import has_mass_fluxes
-    from gencarbon.sampling.pipeline import CO2Pipeline
-    from gencarbon.sampling.store_run import sample_to_store
-
-    paths = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
-    inputs = {role: None if path is None else open_dataset(path) for role, path in paths.items()}
-    pipe = CO2Pipeline.from_pretrained(checkpoint)
-    if not has_mass_fluxes(inputs["winds"]):
-        say(
-            "winds: no eastward_air_mass_flux and northward_air_mass_flux; estimated from u and v at frame times, "
-            "which errs more than the ensemble was calibrated for"
-        )
-    with bar("sampling") as progress:
-
-        def start(total: int) -> Callable[[], None]:
-            task = progress.add_task(f"{members} members, windows", total=total)
-            return lambda: progress.advance(task)
-
-        processes = sample_to_store(pipe, inputs, members, seed, out, start)
-    say(f"ensemble: {out}, sampled by {processes} process{'es' * (processes > 1)}")
 
 
 @app.command("evaluate")

@@ -20,7 +20,7 @@ from gencarbon.constants import kgkg_to_ppm
 from gencarbon.data.normalize import clock
 from gencarbon.errors import InputError
 from gencarbon.sampling.given import Array, Given
-from gencarbon.sampling.projection import MassProjection, close_budget
+from gencarbon.sampling.projection import MassProjection, close_budget, contents
 
 if TYPE_CHECKING:
     from gencarbon.sampling.pipeline import CO2Pipeline
@@ -68,7 +68,7 @@ class Forecast:
         grid = self.pipe.grid
         coarse = self.refined if self.given.coarse is None else self.given.coarse
         fields = {"background": on_levels(coarse), "refined": on_levels(self.refined)}
-        fields["exact"] = torch.zeros(1, device=device)
+        fields["exact"] = torch.full((1,), float(self.given.blocks is not None), device=device)
         fields |= {name: on_levels(wind) for name, wind in zip(("u_face", "v_face"), self.given.face_winds)}
         fields |= {"air_mass": on_levels(self.given.air_mass), "flux": on_surface(self.given.flux)}
         fields |= {
@@ -78,7 +78,11 @@ class Forecast:
         fields["lat"] = torch.as_tensor(grid.cells.lat, device=device)
         fields["clock"] = clock(self.given.time[cut], torch.as_tensor(grid.cells.lon)).to(device)[None]
         cond, amplitude = self.pipe.normalizer.encode(fields, grid.step_seconds)
-        target = torch.as_tensor(kgkg_to_ppm(self.given.target_mass[cut])[None], device=device)
+        if self.given.blocks is None:
+            frames = torch.as_tensor(kgkg_to_ppm(self.given.target_mass[cut]), device=device)
+            target = frames[None, None, :, None, None]
+        else:
+            target = contents(fields["air_mass"] * fields["background"], self.given.blocks)
         unit = self.pipe.normalizer.residual_unit(amplitude)
         return {
             "cond": cond,
@@ -122,7 +126,8 @@ class Forecast:
         mean = pipe.denoiser.mean(w["cond"], (residual / w["unit"]).float(), mask)
         offset = w["refined"] + w["unit"] * mean.double()
         unit = (w["unit"] * pipe.normalizer.remainder_unit()).expand_as(offset)
-        project = MassProjection(w["air_mass"], w["target"], offset, unit, 1 - mask.double())
+        free, blocks = 1 - mask.double(), self.given.blocks
+        project = MassProjection(w["air_mass"], w["target"], offset, unit, free, blocks)
         x = torch.zeros_like(offset)
         if member is not None:
             network = pipe.sampling_network
@@ -135,7 +140,7 @@ class Forecast:
             x = pipe.scheduler.solver(
                 denoise, pipe.scheduler.config.noise_scale * noise(0), lambda step: noise(1 + step)
             )
-        co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"])
+        co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"], blocks)
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 
 

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gencarbon.budget import accumulated_flux, co2_mass
+from gencarbon.data.backgrounds import interpolated
 from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.normalize import face_winds
 from gencarbon.errors import InputError
@@ -26,7 +27,8 @@ Array = NDArray[np.float64]
 class Given:
     """Arrays float64: level fields (time, level, lat, lon), surface fields (time, lat, lon); coarse (as given), initial ppm.
 
-    about: attributes of an ensemble that say what was done to the inputs.
+    about: attributes of an ensemble that say what was done to the inputs. blocks: cells on a side of one of the coarse run's, whose
+    means members keep; None where they keep the budget of whole frames.
     """
 
     grid: ModelGrid
@@ -40,6 +42,7 @@ class Given:
     coarse: Array | None
     initial: Array | None
     about: dict[str, str]
+    blocks: int | None = None
 
     @classmethod
     def read(
@@ -49,27 +52,44 @@ class Given:
         fluxes: xr.Dataset,
         background: xr.Dataset | None = None,
         initial: xr.Dataset | None = None,
+        conserve: bool = False,
     ) -> Given:
-        """Checked inputs. Raises InputError before any work."""
+        """Checked inputs. conserve: members keep the means of the background's cells, which are wider. Raises InputError before any work."""
         place = grid.cells, grid.layers
         inputs = check_sampling_inputs(winds, fluxes, background, initial, *place, grid.step_seconds)
         if inputs.background is None and inputs.initial is None:
             raise InputError(
                 "sampling needs a coarse run or a state to start one from, got neither; give --background or --initial"
             )
+        width = inputs.background_width
+        if conserve and width == 1:
+            raise InputError(
+                "conserving the means of coarse cells needs a coarse run on wider cells than the checkpoint's, whole numbers of "
+                f"{grid.cells.shape[0]} x {grid.cells.shape[1]}; got "
+                + ("none" if background is None else "one on the same cells")
+                + "; give --coarse on such cells, or do not conserve"
+            )
         load = lambda ds, name: np.asarray(ds[name].values, np.float64)  # noqa: E731
         start = None if inputs.initial is None else load(inputs.initial.squeeze(drop=True), "co2")
         air, flux = air_motion(inputs.winds, *place, grid.step_seconds), load(inputs.fluxes, "flux")
         coarse = None if inputs.background is None else load(inputs.background, "co2")
+        if coarse is not None and width > 1:
+            air_mass = grid.layers.air_mass(load(inputs.winds, "surface_pressure"), grid.cells)
+            coarse = interpolated(coarse, width, air_mass)
         about = {
             "initial_frame": "generated" if start is None else "known",
             "air_mass_fluxes": "as given"
             if has_mass_fluxes(inputs.winds)
             else "estimated from winds at cell centres",
+            "keeps": f"means of the coarse run over {width} x {width} cells"
+            if conserve
+            else "the budget of every frame",
             "notes": "; ".join(inputs.notes) or "inputs used as given",
         }
         fields = (load(inputs.winds, name) for name in ("u", "v", "surface_pressure"))
-        return cls(grid, inputs.winds, inputs.winds["time"].values, *fields, air, flux, coarse, start, about)
+        blocks = width if conserve else None
+        time = inputs.winds["time"].values
+        return cls(grid, inputs.winds, time, *fields, air, flux, coarse, start, about, blocks)
 
     @cached_property
     def background(self) -> Array:

@@ -116,10 +116,11 @@ class CO2Pipeline(DiffusionPipeline):
         fluxes: xr.Dataset,
         background: xr.Dataset | None = None,
         initial: xr.Dataset | None = None,
+        conserve: bool = False,
     ) -> tuple[Forecast, xr.Dataset]:
         """Checked inputs as a `Forecast`, and the ensemble's template. Raises InputError before any work."""
         _ = self.sampling_network  # refused now rather than after the coarse run
-        given = Given.read(self.grid, winds, fluxes, background, initial)
+        given = Given.read(self.grid, winds, fluxes, background, initial, conserve)
         window_starts(
             len(given.flux), self.frames, given.initial is not None
         )  # refuses a period that is too short
@@ -144,16 +145,18 @@ class CO2Pipeline(DiffusionPipeline):
         initial: xr.Dataset | None = None,
         members: int = 16,
         seed: int = 0,
+        conserve: bool = False,
         mean_network: bool = False,
         workers: int | None = None,
     ) -> xr.Dataset:
         """An ensemble in memory; `gencarbon sample` writes a Zarr store instead.
 
-        winds: u, v (m s-1), surface_pressure (Pa); fluxes: flux (kg m-2 s-1); background: co2 (ppm) of a coarse run, by default our
-        own from `initial`: co2 (ppm), the known first frame. mean_network: add the deterministic twin. Returns `co2`
+        winds: u, v (m s-1), surface_pressure (Pa); fluxes: flux (kg m-2 s-1); background: co2 (ppm) of a coarse run, also on
+        cells a whole number of times wider; initial: co2 (ppm), the known first frame. One of them is needed; without a background winds and
+        fluxes alone lead on. conserve: members keep the means of the background's wide cells. mean_network: add the deterministic twin. Returns `co2`
         (member, time, level, lat, lon) ppm with what is needed to score it. Raises InputError.
         """
-        forecast, ds = self.forecast(winds, fluxes, background, initial)
+        forecast, ds = self.forecast(winds, fluxes, background, initial, conserve)
         workers = workers or torch.get_num_threads()
         made = list(run_members(forecast, seed, range(members), workers))
         ds["co2"] = (DIMS, np.stack([co2 for _, co2, _ in made]))

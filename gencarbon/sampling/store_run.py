@@ -24,6 +24,7 @@ def sample_to_store(
     seed: int,
     out: Path,
     start: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+    conserve: bool = False,
 ) -> int:
     """Samples `members` members into the Zarr store `out`, continuing a run that was killed. Returns the number of processes.
 
@@ -34,9 +35,9 @@ def sample_to_store(
         cpu=not torch.cuda.is_available()
     )  # told so, it finds its fellows on machines without GPU too
     refuse_existing(out)
-    forecast, template = pipe.to(state.device).forecast(**inputs)
+    forecast, template = pipe.to(state.device).forecast(**inputs, conserve=conserve)
     template.attrs["seed"] = seed
-    fingerprint = {"checkpoint": pipe.digest, "seed": seed, "inputs": _digest(forecast)}
+    fingerprint = {"checkpoint": pipe.digest, "seed": seed, "inputs": _digest(forecast), "conserve": conserve}
     if state.is_main_process:
         template["co2_mean_network"] = (("time", "level", "lat", "lon"), forecast.mean_network())
         EnsembleWriter.create(out, template, members, pipe.frames, fingerprint)
