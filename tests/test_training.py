@@ -228,9 +228,33 @@ def test_calibration_moves_the_knob_towards_spread_equal_to_error():
     config = CalibrateConfig(
         kind="calibrate", data="t", checkpoint="t", dates=2, frames=8, members=3, rounds=1
     )
-    before = spread_to_error(pipe, store(), config)
-    assert calibrate(pipe, store(), config, lambda s: None) == pytest.approx(1 / before)
-    assert abs(np.log(spread_to_error(pipe, store(), config))) < abs(np.log(before))
+    before, level, lead = spread_to_error(pipe, store(), config)
+    scheduler = calibrate(pipe, store(), config, lambda s: None)
+    assert scheduler.config.noise_scale == pytest.approx(1 / level) and lead == pytest.approx(before)
+    after = spread_to_error(pipe, store(), config)
+    assert abs(np.log(after[0])) < abs(np.log(before))
+    assert np.abs(np.log(after[1])).max() < np.abs(np.log(level)).max()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_scale_by_lead_follows_the_lead(tmp_path):
+    pipe = tiny_pipeline(steps=4)
+    config = CalibrateConfig(
+        kind="calibrate", data="t", checkpoint="t", dates=1, frames=13, members=3, rounds=1, lead_days=(0.25, 2.0)
+    )
+    _, level, lead = spread_to_error(pipe, store(), config)
+    calibrate(pipe, store(), config, lambda s: None)
+    scale = pipe.scheduler.start_scale(torch.tensor([0.0, 0.25, 1.125, 2.0, torch.inf], dtype=torch.float64))
+    ends = [float(scale[0, k]) * float(level[0]) for k in range(5)]
+    assert scale.shape == (3, 5, 1, 1) and ends[0] == ends[1] and ends[3] == ends[4]
+    assert ends[2] == pytest.approx((ends[1] + ends[3]) / 2) and ends[1] / ends[3] == pytest.approx(lead[1] / lead[0])
+    plain = {**inputs(8)}
+    known = pipe(**plain, members=1).co2.values
+    pipe.save_pretrained(tmp_path / "c")  # the scales travel with the checkpoint
+    again = CO2Pipeline.from_pretrained(tmp_path / "c")
+    assert np.array_equal(again(**plain, members=1).co2.values, known)
+    again.scheduler = NoiseSchedule(**pipe.scheduler.settings | {"lead_scale": (1.0, 1.0)})
+    assert np.abs(again(**plain, members=1).co2.values - known).max() > 1e-3
 
 
 def test_wind_samples_turn_and_mirror_faces_with_what_they_lack():

@@ -1,17 +1,20 @@
-"""The spread knob: the scale of the initial noise for which spread equals error on validation winds."""
+"""The spread knob: scales of the initial noise, by level and by lead, for which spread equals error on validation winds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import xarray as xr
 from pydantic import Field
 
 from gencarbon.config import Config, register
+from gencarbon.constants import SECONDS_PER_DAY
 from gencarbon.data.views import canonical_datasets
 from gencarbon.metrics import ensemble_variance, spread_skill_ratio
 from gencarbon.sampling.components import NoiseSchedule
+from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
 
@@ -22,15 +25,22 @@ class CalibrateConfig(Config):
     kind: Literal["calibrate"]
     data: str = Field(description="name of the data config whose validation split is used")
     checkpoint: str
+    sampler: Literal["dpmpp_2m", "heun", "stochastic_heun", "one_step"] | None = Field(
+        None, description="left out: that of the checkpoint"
+    )
     dates: int = Field(3, ge=1)
     frames: int = Field(44, ge=8, description="as long as the forecasts that the knob is for")
     members: int = Field(6, ge=2)
     rounds: int = Field(2, ge=1, description="fixed-point steps")
+    lead_days: tuple[float, ...] = Field((0.0,), description="where the scale by lead has its values; one: no such scale")
     seed: int = 1
 
 
-def spread_to_error(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) -> float:
-    """Overall spread-skill ratio of forecasts over `store`, air-mass weighted, generated frames only."""
+def spread_to_error(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) -> tuple[float, Array, Array]:
+    """Spread-skill ratios of forecasts over `store`, air-mass weighted, generated frames only: overall, by level, and by lead.
+
+    A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
+    """
     last = store.sizes["time"] - config.frames
     variance, squared_error = 0.0, 0.0
     for k in range(config.dates):
@@ -39,19 +49,37 @@ def spread_to_error(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfi
         truth = sets.pop("reference")
         co2 = pipe(**sets, members=config.members, seed=config.seed)["co2"].values[:, 1:]
         weight = truth["air_mass"].values[1:]
-        variance += (ensemble_variance(co2) * weight).sum()
-        squared_error += ((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum()
-    return float(spread_skill_ratio(variance, squared_error, config.members))
+        variance = variance + (ensemble_variance(co2) * weight).sum((-2, -1))
+        squared_error = squared_error + ((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum((-2, -1))
+    days = np.arange(1, config.frames) * float(store.attrs["step_seconds"]) / SECONDS_PER_DAY
+    shares = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
+    ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
+    return (
+        float(ratio(variance.sum(), squared_error.sum())),
+        ratio(variance.sum(0), squared_error.sum(0)),
+        ratio(shares @ variance.sum(1), shares @ squared_error.sum(1)),
+    )
 
 
 def calibrate(
     pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig, say: Callable[[str], None] = print
-) -> float:
-    """Fits `noise_scale` and sets it in the pipeline; a fixed point, since spread is nearly linear in it."""
+) -> NoiseSchedule:
+    """Fits the scales by level and by lead and sets them in the pipeline; a fixed point, since spread is nearly linear in them.
+
+    Returns the new scheduler, which is that of the pipeline.
+    """
+    levels = pipe.grid.layers.count
+    if config.sampler is not None and config.sampler != pipe.scheduler.config.sampler:
+        pipe.scheduler = NoiseSchedule(config.sampler)
+    by_level = np.ones(levels) * np.array(pipe.scheduler.config.noise_scale)
+    by_lead = np.interp(config.lead_days, pipe.scheduler.config.lead_days, pipe.scheduler.config.lead_scale)
     for _ in range(config.rounds):
-        scale = float(pipe.scheduler.config.noise_scale)
-        ratio = spread_to_error(pipe, store, config)
-        settings = {k: v for k, v in pipe.scheduler.config.items() if not k.startswith("_")}
-        pipe.scheduler = NoiseSchedule(**settings | {"noise_scale": scale / ratio})
-        say(f"noise scale {scale:.3f}: spread-skill {ratio:.3f}; next {scale / ratio:.3f}")
-    return float(pipe.scheduler.config.noise_scale)
+        overall, level, lead = spread_to_error(pipe, store, config)
+        by_level, by_lead = by_level / level, by_lead * overall / lead
+        scales = {"noise_scale": by_level, "lead_scale": by_lead, "lead_days": np.array(config.lead_days)}
+        settings = pipe.scheduler.settings | {name: tuple(map(float, x)) for name, x in scales.items()}
+        pipe.scheduler = NoiseSchedule(**settings)
+        show = lambda x: " ".join(f"{v:.3f}" for v in x)  # noqa: E731
+        say(f"spread-skill {overall:.3f}; by level {show(level)}; by lead {show(lead)}")
+        say(f"next scale by level {show(by_level)}; by lead {show(by_lead)}")
+    return pipe.scheduler

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencarbon.constants import kgkg_to_ppm
+from gencarbon.constants import SECONDS_PER_DAY, kgkg_to_ppm
 from gencarbon.data.normalize import clock
 from gencarbon.errors import InputError
 from gencarbon.sampling.given import Array, Given
@@ -92,6 +92,12 @@ class Forecast:
             "air_mass": fields["air_mass"],
         }
 
+    def _lead_days(self, k: int) -> Tensor:
+        """Days since the known state of the frames of window k, (time,); inf where there is none."""
+        if self.given.initial is None:
+            return torch.full((self.pipe.frames,), torch.inf)
+        return (self.starts[k] + torch.arange(self.pipe.frames)) * self.pipe.grid.step_seconds / SECONDS_PER_DAY
+
     @torch.no_grad()
     def member(self, seed: int, member: int | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yields (first frame, co2 (time, level, lat, lon) ppm, correction (time,) ppm) as windows finish.
@@ -137,9 +143,8 @@ class Forecast:
                 return project(pipe.denoiser(x.float(), level, w["cond"], mean, mask, network).double())
 
             noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
-            x = pipe.scheduler.solver(
-                denoise, pipe.scheduler.config.noise_scale * noise(0), lambda step: noise(1 + step)
-            )
+            scale = pipe.scheduler.start_scale(self._lead_days(k)).to(x)
+            x = pipe.scheduler.solver(denoise, scale * noise(0), lambda step: noise(1 + step))
         co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"], blocks)
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 

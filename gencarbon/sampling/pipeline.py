@@ -106,8 +106,7 @@ class CO2Pipeline(DiffusionPipeline):
         for part in filter(None, (self.denoiser, self.normalizer, self.grid, self.winds)):
             for key, value in sorted(part.state_dict().items()):
                 total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        settings = {k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}
-        total.update(json.dumps(settings, sort_keys=True).encode())
+        total.update(json.dumps(self.scheduler.settings, sort_keys=True).encode())
         return total.hexdigest()
 
     def forecast(
@@ -133,7 +132,7 @@ class CO2Pipeline(DiffusionPipeline):
         template.attrs |= {
             "checkpoint": str(getattr(self, "source", "in memory")),
             "checkpoint_sha256": self.digest,
-            "sampler": json.dumps({k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}),
+            "sampler": json.dumps(self.scheduler.settings),
         }
         return Forecast(self, given, refined), template
 
