@@ -26,7 +26,7 @@ SPECTRUM_MEMBERS = 16  # of a large ensemble, these give the members' spectrum
 @dataclass(frozen=True)
 class Frame:
     """One frame in memory. co2: (member, level, lat, lon) ppm; truth, air (kg, the weights): (level, lat, lon); rivals: name -> like
-    truth; own_air: the ensemble's own air, kg, None where it has none."""
+    truth; own_air: the ensemble's own air, kg, for all members or each; None where it has none."""
 
     time: np.datetime64
     co2: NDArray

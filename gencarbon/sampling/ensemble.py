@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from gencarbon.constants import SECONDS_PER_DAY, kgkg_to_ppm
@@ -116,9 +117,9 @@ class Forecast:
             yield done, made, correction
             done = start + self.pipe.frames
 
-    def mean_network(self) -> np.ndarray:
-        """CO2 of the mean network rolled out, (time, level, lat, lon) ppm."""
-        return next(run_members(self, 0, [None], workers=1))[1]
+    def template(self, dims: tuple[str, ...]) -> xr.Dataset:
+        """Everything of an ensemble dataset but its members."""
+        return self.given.template().assign(co2_refined=(dims, self.refined))
 
     def _window_of_member(self, k: int, known: int, past: np.ndarray, seed: int, member: int | None):
         w, pipe = self.window(k), self.pipe
@@ -149,8 +150,14 @@ class Forecast:
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 
 
+def mean_network_run(forecasts: Sequence[Forecast]) -> Array:
+    """CO2 of the mean network rolled out, averaged over input members, (time, level, lat, lon) ppm."""
+    runs = [next(run_members([one], 0, [None], workers=1))[1] for one in forecasts]
+    return np.mean(runs, axis=0)
+
+
 def run_members(
-    forecast: Forecast,
+    forecasts: Sequence[Forecast],
     seed: int,
     members: Sequence[int | None],
     workers: int,
@@ -158,11 +165,14 @@ def run_members(
 ) -> Iterator[tuple[int | None, np.ndarray, np.ndarray]]:
     """Yields (member, co2, correction) of several members, `workers` at a time, each on one thread; `tick` after every window.
 
+    forecasts: one per input member, shared out over members in turn; the mean network (member None) is run on the first.
+
     One thread each: reductions over several threads round differently, and a member would depend on the machine's cores.
     """
 
     def whole(member: int | None) -> tuple[int | None, np.ndarray, np.ndarray]:
         torch.set_num_threads(1)
+        forecast = forecasts[(member or 0) % len(forecasts)]
         co2, correction = np.empty(forecast.given.background.shape), np.zeros(len(forecast.given.time))
         for first, made, moved in forecast.member(seed, member):
             co2[first : first + len(made)], correction[first : first + len(made)] = made, moved

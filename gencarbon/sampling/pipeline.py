@@ -15,13 +15,14 @@ import xarray as xr
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging
 
+from gencarbon.data.input_members import by_input_member, united
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
 from gencarbon.model import ResidualDenoiser, WindNetwork
 from gencarbon.sampling.coarse_run import refined_run
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
-from gencarbon.sampling.ensemble import Forecast, run_members, window_starts
-from gencarbon.sampling.given import Given
+from gencarbon.sampling.ensemble import Forecast, mean_network_run, run_members, window_starts
+from gencarbon.sampling.given import Array, Given
 from gencarbon.variables import DIMS, describe
 
 SHIPPED = files("gencarbon") / "checkpoints"
@@ -109,32 +110,36 @@ class CO2Pipeline(DiffusionPipeline):
         total.update(json.dumps(self.scheduler.settings, sort_keys=True).encode())
         return total.hexdigest()
 
-    def forecast(
+    def forecasts(
         self,
         winds: xr.Dataset,
         fluxes: xr.Dataset,
         background: xr.Dataset | None = None,
         initial: xr.Dataset | None = None,
         conserve: bool = False,
-    ) -> tuple[Forecast, xr.Dataset]:
-        """Checked inputs as a `Forecast`, and the ensemble's template. Raises InputError before any work."""
+        members: int = 1,
+    ) -> tuple[list[Forecast], xr.Dataset]:
+        """Checked inputs as one `Forecast` per input member, and the template of an ensemble of `members`. Raises InputError before any
+        work."""
         _ = self.sampling_network  # refused now rather than after the coarse run
-        given = Given.read(self.grid, winds, fluxes, background, initial, conserve)
+        sets = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
+        given = [Given.read(self.grid, **one, conserve=conserve) for one in by_input_member(sets)]
         window_starts(
-            len(given.flux), self.frames, given.initial is not None
+            len(given[0].flux), self.frames, given[0].initial is not None
         )  # refuses a period that is too short
-        finer = self.grid.config.refined_scheme, self.grid.config.refined_factor
-        place = self.grid.cells, self.grid.layers
-        refined = refined_run(
-            given.air, given.flux, given.first, *place, *finer, self.winds, given.cell_winds
-        )
-        template = given.template().assign(co2_refined=(DIMS[1:], refined))
+        made = [Forecast(self, one, self._refined(one)) for one in given]
+        template = united([one.template(DIMS[1:]) for one in made], members)
         template.attrs |= {
             "checkpoint": str(getattr(self, "source", "in memory")),
             "checkpoint_sha256": self.digest,
             "sampler": json.dumps(self.scheduler.settings),
         }
-        return Forecast(self, given, refined), template
+        return made, template
+
+    def _refined(self, given: Given) -> Array:
+        """The refined run of a forecast, (time, level, lat, lon) ppm."""
+        place = self.grid.cells, self.grid.layers, self.grid.config.refined_scheme, self.grid.config.refined_factor
+        return refined_run(given.air, given.flux, given.first, *place, self.winds, given.cell_winds)
 
     def __call__(
         self,
@@ -152,15 +157,15 @@ class CO2Pipeline(DiffusionPipeline):
 
         winds: u, v (m s-1), surface_pressure (Pa); fluxes: flux (kg m-2 s-1); background: co2 (ppm) of a coarse run, also on
         cells a whole number of times wider; initial: co2 (ppm), the known first frame. One of them is needed; without a background winds and
-        fluxes alone lead on. conserve: members keep the means of the background's wide cells. mean_network: add the deterministic twin. Returns `co2`
+        fluxes alone lead on. Inputs may carry members of their own (`data.input_members`). conserve: members keep the means of the background's wide cells. mean_network: add the deterministic twin. Returns `co2`
         (member, time, level, lat, lon) ppm with what is needed to score it. Raises InputError.
         """
-        forecast, ds = self.forecast(winds, fluxes, background, initial, conserve)
+        forecasts, ds = self.forecasts(winds, fluxes, background, initial, conserve, members)
         workers = workers or torch.get_num_threads()
-        made = list(run_members(forecast, seed, range(members), workers))
+        made = list(run_members(forecasts, seed, range(members), workers))
         ds["co2"] = (DIMS, np.stack([co2 for _, co2, _ in made]))
         ds["budget_correction"] = (DIMS[:2], np.stack([correction for _, _, correction in made]))
         if mean_network:
-            ds["co2_mean_network"] = (DIMS[1:], forecast.mean_network())
+            ds["co2_mean_network"] = (DIMS[1:], mean_network_run(forecasts))
         ds.attrs["seed"] = seed
         return describe(ds.assign_coords(member=np.arange(members)))
