@@ -1,0 +1,38 @@
+"""How sure a pooled score is: block bootstrap over initial dates, whose forecasts overlap their neighbours'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencarbon.metrics.field import Array
+from gencarbon.scores import Scores
+
+
+def score_intervals(
+    scores: Scores,
+    names: Sequence[str],
+    axes: tuple[int, ...] = (0, 2),
+    block: int = 2,
+    confidence: float = 0.95,
+    draws: int = 500,
+    seed: int = 0,
+) -> dict[str, tuple[Array, Array]]:
+    """(low, high) of pooled scores `names`, shaped as `Scores.figures(axes)` shapes them (by lead as a rule): percentiles over `draws`
+    circular blocks of `block` consecutive initial dates (Politis and Romano 1992). ValueError for fewer than 4 blocks of dates."""
+    if scores.start.size < 4 * block:
+        raise ValueError(
+            f"an interval needs at least {4 * block} initial dates for blocks of {block}, got {scores.start.size}; sample more dates"
+        )
+    rng, order = np.random.default_rng(seed), np.argsort(scores.start)
+    made = [scores.resampled(order[_blocks(scores.start.size, block, rng)]).figures(axes) for _ in range(draws)]
+    ends = (1 - confidence) / 2, (1 + confidence) / 2
+    found = {name: np.quantile(np.stack([one[name] for one in made]), ends, axis=0) for name in names}
+    return {name: (low, high) for name, (low, high) in found.items()}
+
+
+def _blocks(count: int, block: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    firsts = rng.integers(count, size=-(-count // block))
+    return ((firsts[:, None] + np.arange(block)) % count).ravel()[:count]

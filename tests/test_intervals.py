@@ -1,0 +1,71 @@
+"""The bootstrap over initial dates: it covers the truth as often as it says, and blocks matter where dates are alike."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gencarbon.evaluation import accumulate
+from gencarbon.intervals import score_intervals
+from gencarbon.metrics import Mean
+from gencarbon.metrics.ranks import central_coverage, count_ranks
+from tests.synthetic import synthetic_ensemble
+
+
+@pytest.fixture(scope="module")
+def scores():
+    ensemble, reference = synthetic_ensemble(frames=4)
+    return accumulate(ensemble, reference)
+
+
+def dated(scores, errors):
+    """Scores of as many dates as `errors`, whose CRPS is an error and whose coarse error is 1."""
+    shape = (len(errors), scores.lead_time.size, scores.level.size)
+    one = np.ones(shape)
+    means = dict(scores.means) | {
+        "crps": Mean(errors[:, None, None] * one, one),
+        "coarse_absolute_error": Mean(one, one),
+    }
+    for name, mean in means.items():
+        if len(mean.total) == 1:
+            means[name] = Mean(*(np.repeat(x, len(errors), 0) for x in (mean.total, mean.weight)))
+    start = np.datetime64("2001-01-01", "ns") + np.arange(len(errors)) * np.timedelta64(20, "D")
+    return replace(scores, means=means, start=start)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say(scores):
+    hits = 0
+    for seed in range(100):
+        errors = 0.3 + 0.05 * np.random.default_rng(seed).standard_normal(20)
+        low, high = score_intervals(dated(scores, errors), ["crps_over_coarse_mae"], draws=200)["crps_over_coarse_mae"]
+        assert low.shape == scores.lead_time.shape
+        hits += low[0] <= 0.3 <= high[0]
+    assert 82 <= hits <= 99  # 95 nominal; percentiles of 20 dates are a little narrow
+
+
+def test_alike_neighbours_widen_the_interval(scores):
+    pairs = np.repeat(np.random.default_rng(0).standard_normal(10), 2)
+    width = {}
+    for block in (1, 4):
+        low, high = score_intervals(dated(scores, 1 + 0.1 * pairs), ["crps"], block=block)["crps"]
+        width[block] = high[0] - low[0]
+    assert width[4] > 1.15 * width[1]
+    with pytest.raises(ValueError, match="at least 8 initial dates"):
+        score_intervals(dated(scores, pairs[:7]), ["crps"])
+
+
+def test_a_resampled_date_counts_as_often_as_it_is_drawn(scores):
+    two = dated(scores, np.array([1.0, 3.0]))
+    assert two.resampled(np.array([0, 0, 1])).figures((0, 1, 2))["crps"] == pytest.approx(5 / 3)
+
+
+@pytest.mark.parametrize("members", [8, 19, 32, 39])
+def test_central_coverage_is_exact_for_any_number_of_members(members):
+    flat = np.full(members + 1, 10.0)
+    assert central_coverage(flat, 0.9) == pytest.approx(0.9)
+    rng = np.random.default_rng(0)
+    narrow = (0.5 * rng.standard_normal((members, 20000)) < rng.standard_normal(20000)).sum(0)
+    assert central_coverage(count_ranks(narrow, members), 0.9) < 0.8
+    if members == 39:  # two of forty ranks on either side: no rank is shared
+        counts = rng.integers(1, 50, 40)
+        assert central_coverage(counts, 0.9) == pytest.approx(counts[2:38].sum() / counts.sum())
