@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from gencarbon.cli_covariance import covariance_command
 from gencarbon.cli_data import data_app
 from gencarbon.cli_sample import downscale, sample
 from gencarbon.errors import InputError
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command()(sample)
 app.command()(downscale)
+app.command("covariance")(covariance_command)
 
 
 @app.command()

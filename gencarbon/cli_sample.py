@@ -58,7 +58,8 @@ def downscale(
     checkpoint: Checkpoint = "hsco2",
     initial: Initial = None,
     conserve: Annotated[
-        bool, typer.Option(help="every member has the coarse run's mean in each of its cells, level and frame")
+        bool,
+        typer.Option(help="every member has the coarse run's mean in each of its cells, level and frame"),
     ] = True,
     members: Members = 16,
     seed: Seed = 0,

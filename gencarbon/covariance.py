@@ -194,9 +194,7 @@ def _gathered(run: xr.Dataset, frame: checks.Index, place: xr.Dataset) -> tuple[
     time, row, column = (xr.DataArray(index, dims="cell") for index in cells)
     bare = run[["co2", "air_mass", "cell_area"]].drop_vars(("time", "lat", "lon"))
     fields = bare.isel(time=time, lat=row, lon=column).compute()
-    fields = fields.assign(
-        cell_area=fields.cell_area, **{k: fields[k].expand_dims("time") for k in ("co2", "air_mass")}
-    )
+    fields = fields.assign({name: fields[name].expand_dims("time") for name in ("co2", "air_mass")})
     fields = fields.expand_dims("lat").rename(cell="lon")
     columns = place.column.copy(data=position.reshape(place.column.shape))
     hybrid = {name: run[name] for name in ("hybrid_a", "hybrid_b")}

@@ -118,7 +118,9 @@ def _part_sums(part: Part) -> list[FrameSums]:
     found = []
     for n, time in enumerate(ensemble.time.values):
         now, then = ensemble.isel(time=n), truth.isel(time=n)
-        own = [dim for dim in ("member", *FIELD[1:]) if dim in now.air_mass.dims] if "air_mass" in now else None
+        own = (
+            [dim for dim in ("member", *FIELD[1:]) if dim in now.air_mass.dims] if "air_mass" in now else None
+        )
         frame = Frame(
             time,
             _values(now.co2, ("member", *FIELD[1:])),

@@ -27,7 +27,9 @@ def score_intervals(
             f"an interval needs at least {4 * block} initial dates for blocks of {block}, got {scores.start.size}; sample more dates"
         )
     rng, order = np.random.default_rng(seed), np.argsort(scores.start)
-    made = [scores.resampled(order[_blocks(scores.start.size, block, rng)]).figures(axes) for _ in range(draws)]
+    made = [
+        scores.resampled(order[_blocks(scores.start.size, block, rng)]).figures(axes) for _ in range(draws)
+    ]
     ends = (1 - confidence) / 2, (1 + confidence) / 2
     found = {name: np.quantile(np.stack([one[name] for one in made]), ends, axis=0) for name in names}
     return {name: (low, high) for name, (low, high) in found.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -95,6 +95,11 @@ class Scores:
         object.__setattr__(self, "means", MappingProxyType(dict(self.means)))
         object.__setattr__(self, "spectra", MappingProxyType(dict(self.spectra)))
         object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
+
+    def __reduce__(self) -> tuple:
+        """For pickle, which cannot keep read-only mappings."""
+        values = (getattr(self, one.name) for one in fields(self))
+        return Scores, tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
 
     @property
     def members(self) -> int:

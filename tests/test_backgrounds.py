@@ -4,7 +4,14 @@ import numpy as np
 import xarray as xr
 
 from gencarbon.budget import accumulated_flux, co2_mass
-from gencarbon.data.backgrounds import KINDS, background_runs, begun_from, interpolated, state_of, with_blocks_of
+from gencarbon.data.backgrounds import (
+    KINDS,
+    background_runs,
+    begun_from,
+    interpolated,
+    state_of,
+    with_blocks_of,
+)
 from gencarbon.data.refined import refined_run_of
 from gencarbon.data.settings import RefinedConfig
 from gencarbon.grid import coarsen_mean
@@ -13,7 +20,9 @@ from tests.test_training import store
 
 
 def plain(frames):
-    return store(frames).drop_vars(["tracer_refined", "tracer_background_diffusive", "tracer_background_wide"])
+    return store(frames).drop_vars(
+        ["tracer_refined", "tracer_background_diffusive", "tracer_background_wide"]
+    )
 
 
 def test_runs_of_other_schemes_hold_the_mass_of_the_benchmarks_and_are_made_once(tmp_path):
@@ -23,7 +32,9 @@ def test_runs_of_other_schemes_hold_the_mass_of_the_benchmarks_and_are_made_once
     xr.testing.assert_identical(made, again)
     assert None not in told and ("wide", 0, 5) in told
     air = canonical.LEVELS.air_mass(split.surface_pressure.values, canonical.GRID)
-    added = [accumulated_flux(f.astype(float), canonical.GRID.area, 21600.0) for f in split.tracer_flux.values]
+    added = [
+        accumulated_flux(f.astype(float), canonical.GRID.area, 21600.0) for f in split.tracer_flux.values
+    ]
     runs = {name: run.values.astype(float) for name, run in made.items()}
     for run in runs.values():
         mass = np.stack([co2_mass(tracer, air) for tracer in run])
@@ -31,7 +42,10 @@ def test_runs_of_other_schemes_hold_the_mass_of_the_benchmarks_and_are_made_once
         assert np.abs(mass - mass[:, :1] - added).max() < 1e-2 * np.abs(mass).max()
         assert not np.array_equal(run, split.tracer_background.values)
     diffusive, wide = runs.values()
-    assert diffusive.std() < split.tracer_background.values.astype(float)[:, :1].std() and wide.shape == diffusive.shape
+    assert (
+        diffusive.std() < split.tracer_background.values.astype(float)[:, :1].std()
+        and wide.shape == diffusive.shape
+    )
 
 
 def test_blocks_are_kept_and_nothing_else_is_known():

@@ -123,7 +123,13 @@ def test_downscaling_keeps_the_means_of_coarse_cells_in_every_member(pipe):
 def test_without_a_background_winds_and_fluxes_lead_on(pipe):
     sets = inputs()
     alone = pipe(sets["winds"], sets["fluxes"], initial=sets["initial"], members=1)
-    given = pipe(sets["winds"], sets["fluxes"], alone[["co2_background"]].rename(co2_background="co2"), sets["initial"], members=1)
+    given = pipe(
+        sets["winds"],
+        sets["fluxes"],
+        alone[["co2_background"]].rename(co2_background="co2"),
+        sets["initial"],
+        members=1,
+    )
     assert np.array_equal(alone.co2_background, given.co2_background)
     assert np.abs(alone.co2.values - given.co2.values).max() > 1e-4  # a background that is given is read
 

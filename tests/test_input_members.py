@@ -20,7 +20,10 @@ def pipe():
 
 
 def several_fluxes(sets, factors=(1.0, 2.0)):
-    parts = [sets["fluxes"].assign(flux=(f * sets["fluxes"].flux).assign_attrs(sets["fluxes"].flux.attrs)) for f in factors]
+    parts = [
+        sets["fluxes"].assign(flux=(f * sets["fluxes"].flux).assign_attrs(sets["fluxes"].flux.attrs))
+        for f in factors
+    ]
     return xr.concat(parts, "number")
 
 
@@ -32,8 +35,15 @@ def test_a_member_is_what_it_would_be_with_its_own_input_alone(pipe):
         alone = pipe(**sets | {"fluxes": several_fluxes(sets, (factor,)).isel(number=0)}, members=3, seed=2)
         assert np.array_equal(both.co2[which], alone.co2[which])
         assert "input" not in alone.dims and "input_of_member" not in alone.coords
-    assert both.flux.dims == ("input", "time", "lat", "lon") and both.air_mass.dims == ("time", "level", "lat", "lon")
-    runs = [pipe(**sets | {"fluxes": several_fluxes(sets, (f,)).isel(number=0)}, members=1) for f in (1.0, 2.0)]
+    assert both.flux.dims == ("input", "time", "lat", "lon") and both.air_mass.dims == (
+        "time",
+        "level",
+        "lat",
+        "lon",
+    )
+    runs = [
+        pipe(**sets | {"fluxes": several_fluxes(sets, (f,)).isel(number=0)}, members=1) for f in (1.0, 2.0)
+    ]
     assert np.allclose(both.co2_refined, (runs[0].co2_refined + runs[1].co2_refined) / 2, atol=1e-9)
 
 
@@ -49,7 +59,9 @@ def test_every_member_closes_the_budget_of_its_own_fluxes_and_air(pipe, tmp_path
     scores = evaluate(made, reference)
     assert made.air_mass.dims[0] == "input" and float(scores.budget_error_max) < 1e-9
     swapped = made.assign_coords(input_of_member=("member", [1, 0, 1]))
-    assert float(evaluate(swapped, reference).budget_error_max) > 1e-3  # with another member's fluxes it does not close
+    assert (
+        float(evaluate(swapped, reference).budget_error_max) > 1e-3
+    )  # with another member's fluxes it does not close
     sample_to_store(pipe, given, 3, 0, tmp_path / "e.zarr")
     stored = open_dataset(tmp_path / "e.zarr")
     xr.testing.assert_equal(stored.co2.load(), made.co2)
@@ -61,5 +73,7 @@ def test_numbers_of_members_that_differ_are_refused():
     sets = inputs()
     with pytest.raises(InputError, match="'winds': 3, 'fluxes': 2"):
         by_input_member(sets | {"fluxes": several_fluxes(sets), "winds": sets["winds"].expand_dims(member=3)})
-    assert len(by_input_member(sets)) == 1 and len(by_input_member(sets | {"fluxes": several_fluxes(sets)})) == 2
+    assert (
+        len(by_input_member(sets)) == 1 and len(by_input_member(sets | {"fluxes": several_fluxes(sets)})) == 2
+    )
     assert canonical.fluxes(8).identical(by_input_member(sets)[0]["fluxes"])

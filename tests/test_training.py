@@ -191,7 +191,9 @@ def test_scales_make_unit_fields():
     ready = prepare(batch, normalizer, torch.zeros(64, 4), clips.step_seconds)
     assert ready.residual.double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy() == pytest.approx(1.0, abs=0.02)
     levels = ready.cond["levels"].double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy()
-    assert levels == pytest.approx(1.0, abs=0.02)  # the refined run, the background's departure, winds through faces
+    assert levels == pytest.approx(
+        1.0, abs=0.02
+    )  # the refined run, the background's departure, winds through faces
 
 
 def test_known_frames_are_mostly_prefixes_of_at_most_two():
@@ -240,14 +242,23 @@ def test_calibration_moves_the_knob_towards_spread_equal_to_error():
 def test_the_scale_by_lead_follows_the_lead(tmp_path):
     pipe = tiny_pipeline(steps=4)
     config = CalibrateConfig(
-        kind="calibrate", data="t", checkpoint="t", dates=1, frames=13, members=3, rounds=1, lead_days=(0.25, 2.0)
+        kind="calibrate",
+        data="t",
+        checkpoint="t",
+        dates=1,
+        frames=13,
+        members=3,
+        rounds=1,
+        lead_days=(0.25, 2.0),
     )
     _, level, lead = spread_to_error(pipe, store(), config)
     calibrate(pipe, store(), config, lambda s: None)
     scale = pipe.scheduler.start_scale(torch.tensor([0.0, 0.25, 1.125, 2.0, torch.inf], dtype=torch.float64))
     ends = [float(scale[0, k]) * float(level[0]) for k in range(5)]
     assert scale.shape == (3, 5, 1, 1) and ends[0] == ends[1] and ends[3] == ends[4]
-    assert ends[2] == pytest.approx((ends[1] + ends[3]) / 2) and ends[1] / ends[3] == pytest.approx(lead[1] / lead[0])
+    assert ends[2] == pytest.approx((ends[1] + ends[3]) / 2) and ends[1] / ends[3] == pytest.approx(
+        lead[1] / lead[0]
+    )
     plain = {**inputs(8)}
     known = pipe(**plain, members=1).co2.values
     pipe.save_pretrained(tmp_path / "c")  # the scales travel with the checkpoint
@@ -293,8 +304,16 @@ def test_the_excess_of_cell_winds_is_what_interpolation_lacks_on_average():
     lacking = clips.lacking.unflatten(3, (2, 2)).double()  # (time, level, direction, row, column, lat, lon)
     east, north = lacking[:, :, 0].mean(2), lacking[:, :, 1].mean(3)  # over rows; over columns
     # trapezoidal over the faces at 0, 1/2, 1 of a cell; what lacks on the coarse faces sums to nothing
-    assert east[:, :, 0].abs().max() < 1e-3 * east.abs().max() and north[:, :, 0].abs().max() < 1e-3 * north.abs().max()
-    air = AirMotion(ds.surface_pressure.values, ds.eastward_air_mass_flux.values, ds.northward_air_mass_flux.values, 21600.0)
+    assert (
+        east[:, :, 0].abs().max() < 1e-3 * east.abs().max()
+        and north[:, :, 0].abs().max() < 1e-3 * north.abs().max()
+    )
+    air = AirMotion(
+        ds.surface_pressure.values,
+        ds.eastward_air_mass_flux.values,
+        ds.northward_air_mass_flux.values,
+        21600.0,
+    )
     interpolated = wind_inputs(air, None, clips.grid, canonical.LEVELS, 2)
     assert torch.equal(interpolated[:, :, 2:], torch.zeros_like(interpolated[:, :, 2:]))
     ps = ds.surface_pressure.values

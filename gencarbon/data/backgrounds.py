@@ -35,7 +35,11 @@ NAMES = {"coarse": "tracer_background"} | {kind: f"tracer_background_{kind}" for
 
 def begun_from(number: int) -> str | None:
     """The background from which segment `number` of a refined run begins; None: from the reference, as a forecast from a known state."""
-    return KINDS[number // FROM_BACKGROUND % len(KINDS)] if number % FROM_BACKGROUND == FROM_BACKGROUND - 1 else None
+    return (
+        KINDS[number // FROM_BACKGROUND % len(KINDS)]
+        if number % FROM_BACKGROUND == FROM_BACKGROUND - 1
+        else None
+    )
 
 
 def state_of(store: xr.Dataset, kind: str | None, frame: int) -> np.ndarray:
@@ -43,7 +47,9 @@ def state_of(store: xr.Dataset, kind: str | None, frame: int) -> np.ndarray:
     part = store.isel(time=frame)
     if kind != "blocks":
         return part["tracer" if kind is None else NAMES[kind]].values.astype(np.float64)
-    air_mass = HybridLevels.from_dataset(store).air_mass(part["surface_pressure"].values, LatLonGrid.from_dataset(store))
+    air_mass = HybridLevels.from_dataset(store).air_mass(
+        part["surface_pressure"].values, LatLonGrid.from_dataset(store)
+    )
     return with_blocks_of(part["tracer"].values.astype(np.float64), WIDER, air_mass)
 
 

@@ -126,7 +126,9 @@ def fit_scales(
     normalizer, data: ClipDataset, samples: int, progress: Callable[[int], None] = lambda n: None
 ) -> None:
     """Sets every scale of the normalizer but `remainder_std` from the first `samples` windows of `data`."""
-    sums = {name: 0.0 for name in ("refined_std", "background_std", "residual_std", "u_std", "v_std", "flux_std")}
+    sums = {
+        name: 0.0 for name in ("refined_std", "background_std", "residual_std", "u_std", "v_std", "flux_std")
+    }
     square = lambda x: (x.double() ** 2).mean((1, 2, 3))  # noqa: E731
     for index in range(samples):
         w = data[index]

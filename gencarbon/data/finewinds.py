@@ -48,7 +48,11 @@ def around(steps: int, k: int, context: int, first: int = 0) -> np.ndarray:
 
 
 def wind_inputs(
-    air: AirMotion, cell_winds: tuple[np.ndarray, np.ndarray] | None, grid: LatLonGrid, levels: HybridLevels, factor: int
+    air: AirMotion,
+    cell_winds: tuple[np.ndarray, np.ndarray] | None,
+    grid: LatLonGrid,
+    levels: HybridLevels,
+    factor: int,
 ) -> Tensor:
     """What the wind network reads of every step: fluxes through western and southern faces, and the excess of cell winds, eastward and
     northward, over them: (time, level, 4, lat, lon) kg m-1 s-1. cell_winds: u, v (time, level, lat, lon) m s-1 at frames."""
@@ -64,7 +68,9 @@ def wind_inputs(
             middle = lambda x: (x[frames][:-1] + x[frames][1:]) / 2  # noqa: B023, E731
             column = levels.air_mass(middle(air.surface_pressure), grid) / grid.area
             carried = [torch.tensor(middle(np.asarray(w, np.float64)) * column) for w in cell_winds]
-            excess = torch.stack(carried, dim=-3) - _cell_means(*refine_fluxes(east, north, factor), grid, factor)
+            excess = torch.stack(carried, dim=-3) - _cell_means(
+                *refine_fluxes(east, north, factor), grid, factor
+            )
         made.append(torch.cat([faces, excess], dim=-3).float())
     return torch.cat(made)
 
@@ -146,4 +152,6 @@ class WindClips(Dataset):
         """Sizes of `wind_inputs` (level, 4) and of what is lacking (level, 2), area-weighted."""
         weight = torch.tensor(self.grid.area / self.grid.area.mean(), dtype=torch.float32)
         size = lambda x, dims: ((x**2) * weight).mean(dims).sqrt()  # noqa: E731
-        return size(self.winds, (0, 3, 4)), size(self.lacking, (0, 3, 4, 5))
+        levels = range(self.winds.shape[1])  # one at a time: the squares of all would double the memory
+        inputs = torch.stack([size(self.winds[:, k], (0, 2, 3)) for k in levels])
+        return inputs, torch.stack([size(self.lacking[:, k], (0, 2, 3, 4)) for k in levels])

@@ -18,7 +18,9 @@ OF_MEMBER = "input_of_member"
 
 def by_input_member(sets: dict[str, xr.Dataset | None]) -> list[dict[str, xr.Dataset | None]]:
     """One set of inputs per input member; a dataset without members is shared by all. Raises InputError where their numbers differ."""
-    dims = {role: next((n for n in NAMES if ds is not None and n in ds.dims), None) for role, ds in sets.items()}
+    dims = {
+        role: next((n for n in NAMES if ds is not None and n in ds.dims), None) for role, ds in sets.items()
+    }
     sizes = {role: sets[role].sizes[dim] for role, dim in dims.items() if dim is not None}
     if len(set(sizes.values())) > 1:
         raise InputError(
@@ -37,14 +39,20 @@ def united(templates: Sequence[xr.Dataset], members: int) -> xr.Dataset:
         return first
     made = first.copy()
     for name in ("co2_background", "co2_refined"):
-        made[name] = (first[name].dims, np.mean([t[name].values for t in templates], axis=0), first[name].attrs)
+        made[name] = (
+            first[name].dims,
+            np.mean([t[name].values for t in templates], axis=0),
+            first[name].attrs,
+        )
     for name in ("air_mass", "flux"):
         values = np.stack([t[name].values for t in templates])
         if (values != values[0]).any():
             made[name] = ((INPUT, *first[name].dims), values, first[name].attrs)
     made.attrs["inputs"] = len(templates)
     chosen = np.arange(members) % len(templates)
-    return made.assign_coords({OF_MEMBER: ("member", chosen, {"long_name": "number of the input that a member was given"})})
+    return made.assign_coords(
+        {OF_MEMBER: ("member", chosen, {"long_name": "number of the input that a member was given"})}
+    )
 
 
 def expanded(ensemble: xr.Dataset) -> xr.Dataset:
@@ -53,4 +61,6 @@ def expanded(ensemble: xr.Dataset) -> xr.Dataset:
         return ensemble
     of = ensemble[OF_MEMBER].compute()
     own = {name: ds.isel({INPUT: of}) for name, ds in ensemble.data_vars.items() if INPUT in ds.dims}
-    return ensemble.drop_vars([*own, OF_MEMBER]).assign({n: a.drop_vars(OF_MEMBER, errors="ignore") for n, a in own.items()})
+    return ensemble.drop_vars([*own, OF_MEMBER]).assign(
+        {n: a.drop_vars(OF_MEMBER, errors="ignore") for n, a in own.items()}
+    )

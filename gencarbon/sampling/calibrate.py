@@ -32,11 +32,15 @@ class CalibrateConfig(Config):
     frames: int = Field(44, ge=8, description="as long as the forecasts that the knob is for")
     members: int = Field(6, ge=2)
     rounds: int = Field(2, ge=1, description="fixed-point steps")
-    lead_days: tuple[float, ...] = Field((0.0,), description="where the scale by lead has its values; one: no such scale")
+    lead_days: tuple[float, ...] = Field(
+        (0.0,), description="where the scale by lead has its values; one: no such scale"
+    )
     seed: int = 1
 
 
-def spread_to_error(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) -> tuple[float, Array, Array]:
+def spread_to_error(
+    pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig
+) -> tuple[float, Array, Array]:
     """Spread-skill ratios of forecasts over `store`, air-mass weighted, generated frames only: overall, by level, and by lead.
 
     A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.

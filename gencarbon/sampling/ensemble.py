@@ -97,7 +97,9 @@ class Forecast:
         """Days since the known state of the frames of window k, (time,); inf where there is none."""
         if self.given.initial is None:
             return torch.full((self.pipe.frames,), torch.inf)
-        return (self.starts[k] + torch.arange(self.pipe.frames)) * self.pipe.grid.step_seconds / SECONDS_PER_DAY
+        return (
+            (self.starts[k] + torch.arange(self.pipe.frames)) * self.pipe.grid.step_seconds / SECONDS_PER_DAY
+        )
 
     @torch.no_grad()
     def member(self, seed: int, member: int | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

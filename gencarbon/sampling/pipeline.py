@@ -138,7 +138,12 @@ class CO2Pipeline(DiffusionPipeline):
 
     def _refined(self, given: Given) -> Array:
         """The refined run of a forecast, (time, level, lat, lon) ppm."""
-        place = self.grid.cells, self.grid.layers, self.grid.config.refined_scheme, self.grid.config.refined_factor
+        place = (
+            self.grid.cells,
+            self.grid.layers,
+            self.grid.config.refined_scheme,
+            self.grid.config.refined_factor,
+        )
         return refined_run(given.air, given.flux, given.first, *place, self.winds, given.cell_winds)
 
     def __call__(

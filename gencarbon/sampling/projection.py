@@ -24,9 +24,7 @@ def contents(x: Tensor, blocks: int | None) -> Tensor:
 
 def _everywhere(sums: Tensor, blocks: int | None) -> Tensor:
     """A value per frame or block, for every cell of it."""
-    return (
-        sums if blocks is None else sums.repeat_interleave(blocks, -2).repeat_interleave(blocks, -1)
-    )
+    return sums if blocks is None else sums.repeat_interleave(blocks, -2).repeat_interleave(blocks, -1)
 
 
 @dataclass(frozen=True)

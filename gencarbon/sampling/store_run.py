@@ -37,7 +37,12 @@ def sample_to_store(
     refuse_existing(out)
     forecasts, template = pipe.to(state.device).forecasts(**inputs, conserve=conserve, members=members)
     template.attrs["seed"] = seed
-    fingerprint = {"checkpoint": pipe.digest, "seed": seed, "inputs": _digest(forecasts), "conserve": conserve}
+    fingerprint = {
+        "checkpoint": pipe.digest,
+        "seed": seed,
+        "inputs": _digest(forecasts),
+        "conserve": conserve,
+    }
     if state.is_main_process:
         template["co2_mean_network"] = (("time", "level", "lat", "lon"), mean_network_run(forecasts))
         EnsembleWriter.create(out, template, members, pipe.frames, fingerprint)

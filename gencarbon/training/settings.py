@@ -53,7 +53,9 @@ class TrainConfig(Config):
         "auto", description="auto: bf16 where the hardware has it"
     )
     refined: RefinedConfig = RefinedConfig()
-    winds: WindsConfig | None = Field(None, description="left out: the refined run has interpolated winds only")
+    winds: WindsConfig | None = Field(
+        None, description="left out: the refined run has interpolated winds only"
+    )
     scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")

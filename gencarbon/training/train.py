@@ -142,9 +142,13 @@ class Trainer:
         }
         for split, store in self.stores.items():
             with self.accelerator.main_process_first(), one_thread():
-                coarse = background_runs(store, self.folder / f"backgrounds_{split}.zarr", partial(self._tell, split))
+                coarse = background_runs(
+                    store, self.folder / f"backgrounds_{split}.zarr", partial(self._tell, split)
+                )
                 store, path = store.assign(coarse), self.folder / f"refined_{split}.zarr"
-                refined = refined_run_of(store, config.refined, path, subgrid_of, partial(self._tell, split, "refined"))
+                refined = refined_run_of(
+                    store, config.refined, path, subgrid_of, partial(self._tell, split, "refined")
+                )
             seed, augment = (config.seed, True) if split == "train" else (0, False)
             store = store.assign(tracer_refined=refined)
             clips[split] = ClipDataset(store, config.frames, lengths[split], seed, augment)
