@@ -13,8 +13,8 @@ from rich.progress import track
 from gencarbon import baselines
 from gencarbon.baselines import Archive, Baseline
 from gencarbon.grid import HybridLevels, LatLonGrid
-from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.coarse_run import one_thread
+from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.transport.offline import AirMotion, OfflineRun
 

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 import xarray as xr
 
-
 from gencarbon.data.store import open_dataset
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
 from gencarbon.transport.continuity import coarsen_fluxes
