@@ -160,10 +160,12 @@ class CO2Pipeline(DiffusionPipeline):
     ) -> xr.Dataset:
         """An ensemble in memory; `gencarbon sample` writes a Zarr store instead.
 
-        winds: u, v (m s-1), surface_pressure (Pa); fluxes: flux (kg m-2 s-1); background: co2 (ppm) of a coarse run, also on
-        cells a whole number of times wider; initial: co2 (ppm), the known first frame. One of them is needed; without a background winds and
-        fluxes alone lead on. Inputs may carry members of their own (`data.input_members`). conserve: members keep the means of the background's wide cells. mean_network: add the deterministic twin. Returns `co2`
-        (member, time, level, lat, lon) ppm with what is needed to score it. Raises InputError.
+        winds: u, v (m s-1), surface_pressure (Pa), hybrid levels; fluxes: flux (kg m-2 s-1); background: co2 (ppm) of a coarse run, also on
+        cells a whole number of times wider; initial: co2 (ppm), the known first frame. One of the two is needed; without a background
+        winds and fluxes alone lead on. Inputs may carry members of their own (`data.input_members`).
+
+        conserve: members keep the means of the background's wide cells. mean_network: add the deterministic twin. Returns `co2` (member,
+        time, level, lat, lon) ppm with what is needed to score it. Raises InputError.
         """
         forecasts, ds = self.forecasts(winds, fluxes, background, initial, conserve, members)
         workers = workers or torch.get_num_threads()
