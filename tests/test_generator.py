@@ -9,6 +9,7 @@ import gencarbon
 from gencarbon import CO2Pipeline, InputError, ResidualDenoiser
 from gencarbon.budget import budget_error
 from gencarbon.grid import coarsen_mean
+from gencarbon.model.denoiser import FREE, GROWTH
 from gencarbon.model.layers import SphereConv, sphere_pad
 from gencarbon.model.noise import draw_noise_levels, preconditioning
 from gencarbon.sampling.ensemble import member_noise, window_starts
@@ -213,6 +214,17 @@ def test_known_frames_are_returned_and_their_noise_is_not_read():
         assert torch.equal(model(other, sigma, cond, mean, known), out) and out[:, :, 0].abs().max() == 0
         each = model(x, torch.tensor([[2.0, 2.0, 5.0]]), cond, mean, known)
         assert not torch.equal(each[:, :, 1], out[:, :, 1])  # a frame's noise level reaches the others
+
+
+def test_the_scale_of_a_window_is_read_from_its_known_frames():
+    r = torch.zeros(4, 2, 3, 8, 16)
+    r[1:, :, 0] = 3.0
+    r[2, :, 1:] = 100.0  # not known, not read
+    r[3, :, 1] = 5.0
+    known = torch.tensor([[1.0, 0, 0], [1.0, 0, 0], [1.0, 0, 0], [1.0, 1.0, 0]])
+    expected = [GROWTH, (9 + GROWTH**2) ** 0.5, (9 + GROWTH**2) ** 0.5, (17 + GROWTH**2) ** 0.5]
+    assert ResidualDenoiser.scale(r, known).flatten().tolist() == pytest.approx(expected)
+    assert ResidualDenoiser.scale(r, 0 * known).flatten().tolist() == [FREE] * 4
 
 
 def test_preconditioning_is_that_of_karras():

@@ -75,9 +75,11 @@ class ClipDataset(Dataset):
         weights = self.in_total
         if rng.random() > MIX_TOTAL:
             weights = rng.normal(size=len(weights)) / (self.size[:, start] + 1e-3)
-        turn, mirror = int(rng.integers(self.grid.shape[1])), bool(rng.random() < 0.5)
         background = begun_from(start // self.segment) or str(rng.choice(KINDS))
         known = None if rng.random() < NO_BACKGROUND else background
+        step = WIDER if known in ("wide", "blocks") else 1  # wide cells stay where they are in use
+        turn = step * int(rng.integers(self.grid.shape[1] // step))
+        mirror = bool(rng.random() < 0.5)
         return self.window(start, weights, turn, mirror, known)
 
     def window(

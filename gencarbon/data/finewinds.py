@@ -72,7 +72,9 @@ def wind_inputs(
                 *refine_fluxes(east, north, factor), grid, factor
             )
         made.append(torch.cat([faces, excess], dim=-3).float())
-    return torch.cat(made)
+    whole = torch.cat(made)
+    whole[-1:, :, 2:] = whole[-2:-1, :, 2:]  # the last step has no winds at its end
+    return whole
 
 
 def _cell_means(east: Tensor, north: Tensor, grid: LatLonGrid, factor: int) -> Tensor:

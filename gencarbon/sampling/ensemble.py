@@ -132,9 +132,10 @@ class Forecast:
                 torch.as_tensor(past.swapaxes(0, 1)[None].copy(), device=pipe.device)
                 - w["refined"][:, :, :known]
             )
-        mean = pipe.denoiser.mean(w["cond"], (residual / w["unit"]).float(), mask)
+        residual = (residual / w["unit"]).float()
+        mean, scale = pipe.denoiser.mean(w["cond"], residual, mask), pipe.denoiser.scale(residual, mask)
         offset = w["refined"] + w["unit"] * mean.double()
-        unit = (w["unit"] * pipe.normalizer.remainder_unit()).expand_as(offset)
+        unit = (w["unit"] * scale.double() * pipe.normalizer.remainder_unit()).expand_as(offset)
         free, blocks = 1 - mask.double(), self.given.blocks
         project = MassProjection(w["air_mass"], w["target"], offset, unit, free, blocks)
         x = torch.zeros_like(offset)
@@ -146,8 +147,8 @@ class Forecast:
                 return project(pipe.denoiser(x.float(), level, w["cond"], mean, mask, network).double())
 
             noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
-            scale = pipe.scheduler.start_scale(self._lead_days(k)).to(x)
-            x = pipe.scheduler.solver(denoise, scale * noise(0), lambda step: noise(1 + step))
+            start = pipe.scheduler.start_scale(self._lead_days(k)).to(x) * noise(0)
+            x = pipe.scheduler.solver(denoise, start, lambda step: noise(1 + step))
         co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"], blocks)
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 
