@@ -35,6 +35,10 @@ def split_store(data: dict[str, Any], split: str) -> xr.Dataset:
 def case_starts(data: dict[str, Any], store: xr.Dataset, dates: int) -> list[int]:
     """First frames of `dates` forecasts, evenly spread over a split."""
     last = store.sizes["time"] - data["frames"]
+    if last < 0:
+        raise InputError(
+            f"forecasts of {data['frames']} frames do not fit into a split of {store.sizes['time']}; build a longer one"
+        )
     return [round(k * last / max(1, dates - 1)) for k in range(dates)]
 
 

@@ -8,21 +8,31 @@ import pickle
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from eval.provenance import dirty, git
+from eval.provenance import git
 from gencarbon.terminal import cache_folder
 
 T = TypeVar("T")
 
 
-def remembered(benchmark: str, key: dict[str, Any], make: Callable[[], T]) -> T:
-    """What `make` returns, kept in the cache folder under all that it depends on: `key` (JSON) and the committed code of the package.
+def committed_code() -> list[str | None] | None:
+    """Names of the trees of the package and of the benchmarks' code, None where they differ from the commit."""
+    changes = git("status", "--porcelain", "--", "gencarbon", "eval/*.py")
+    return (
+        None if changes != "" else [git("rev-parse", f"HEAD:{part}") for part in ("gencarbon", "eval/suites")]
+    )
 
-    From a checkout with changes nothing is kept or read.
+
+CODE = committed_code()  # when it was loaded, not what is committed meanwhile
+
+
+def remembered(benchmark: str, key: dict[str, Any], make: Callable[[], T]) -> T:
+    """What `make` returns, kept in the cache folder under all that it depends on: `key` (JSON) and the committed code.
+
+    From a checkout whose code has changes nothing is kept or read.
     """
-    code = git("rev-parse", "HEAD:gencarbon")
-    if code is None or dirty() is not False:
+    if CODE is None:
         return make()
-    name = hashlib.sha256(json.dumps(key | {"code": code}, sort_keys=True).encode()).hexdigest()[:32]
+    name = hashlib.sha256(json.dumps(key | {"code": CODE}, sort_keys=True).encode()).hexdigest()[:32]
     path = cache_folder() / "eval" / benchmark / f"{name}.pickle"
     if path.exists():
         return pickle.loads(path.read_bytes())

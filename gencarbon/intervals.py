@@ -15,13 +15,16 @@ def score_intervals(
     scores: Scores,
     names: Sequence[str],
     axes: tuple[int, ...] = (0, 2),
-    block: int = 2,
+    block: int | None = None,
     confidence: float = 0.95,
     draws: int = 500,
     seed: int = 0,
 ) -> dict[str, tuple[Array, Array]]:
     """(low, high) of pooled scores `names`, shaped as `Scores.figures(axes)` shapes them (by lead as a rule): percentiles over `draws`
-    circular blocks of `block` consecutive initial dates (Politis and Romano 1992). ValueError for fewer than 4 blocks of dates."""
+    circular blocks of `block` consecutive initial dates (Politis and Romano 1992), by default as many as a forecast is long and at least
+    two. ValueError for fewer than 4 blocks of dates."""
+    if block is None:
+        block = _overlap(scores)
     if scores.start.size < 4 * block:
         raise ValueError(
             f"an interval needs at least {4 * block} initial dates for blocks of {block}, got {scores.start.size}; sample more dates"
@@ -33,6 +36,16 @@ def score_intervals(
     ends = (1 - confidence) / 2, (1 + confidence) / 2
     found = {name: np.quantile(np.stack([one[name] for one in made]), ends, axis=0) for name in names}
     return {name: (low, high) for name, (low, high) in found.items()}
+
+
+def _overlap(scores: Scores) -> int:
+    """How many initial dates fall within one forecast, at least 2."""
+    apart = (
+        np.median(np.diff(np.sort(scores.start)) / np.timedelta64(1, "D"))
+        if scores.start.size > 1
+        else np.inf
+    )
+    return max(2, int(np.ceil(scores.lead_time[-1] / apart)))
 
 
 def _blocks(count: int, block: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -160,7 +160,10 @@ def test_backgrounds_are_mixed_and_their_window_says_which_are_exact():
     # wide cells keep their edges when a window is turned
     for w in (w for w in drawn if w["exact"]):
         miss = w["background"].double() - w["refined"].double() - w["residual"].double()
-        assert np.abs(coarsen_mean(miss.numpy(), 2, w["air_mass"].double().numpy())).max() < 1e-3 * miss.abs().max()
+        assert (
+            np.abs(coarsen_mean(miss.numpy(), 2, w["air_mass"].double().numpy())).max()
+            < 1e-3 * miss.abs().max()
+        )
 
 
 def test_rotation_and_mirror_move_everything_together():

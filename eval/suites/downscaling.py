@@ -22,15 +22,20 @@ def figures(
     pipe: CO2Pipeline, store: xr.Dataset, data: dict[str, Any], seed: int
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures `downscaling/...`, and notes."""
-    correction = remembered(
-        "generator", {"correction": data["config"]}, lambda: _bias(split_store(data, "train"))
-    )
+    train = split_store(data, "train")
+    correction = remembered("generator", {"correction": train.attrs["config"]}, lambda: _bias(train))
     totals: dict[str, list[Mean]] = {
         name: [] for name in ("crps", "interpolated", "corrected", "variance", "squared_error")
     }
     worst, members = 0.0, data["downscaling_members"]
     for first in case_starts(data, store, data["downscaling_dates"]):
-        key = {"downscaling": first, "digest": pipe.digest, "seed": seed, "data": data}
+        key = {
+            "downscaling": first,
+            "digest": pipe.digest,
+            "seed": seed,
+            "data": data,
+            "split": store.attrs["config"],
+        }
         make = lambda k=first: _date(pipe, store, slice(k, k + data["frames"]), correction, members, seed)  # noqa: E731
         found, miss = remembered("generator", key, make)
         worst = max(worst, miss)

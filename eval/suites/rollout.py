@@ -10,6 +10,7 @@ import xarray as xr
 from eval.benchmark import Figure
 from eval.remember import remembered
 from gencarbon.data.views import canonical_datasets
+from gencarbon.errors import InputError
 from gencarbon.evaluation import accumulate
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.scores import Scores
@@ -23,17 +24,28 @@ def figures(
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures `rollout/KIND/...` for KIND `known` and `free`, and notes."""
     made: dict[str, Figure] = {}
+    frames = round(DAYS * 86400 / float(store.attrs["step_seconds"])) + 1
+    if store.sizes["time"] < frames:
+        raise InputError(
+            f"a roll-out of {DAYS} days needs {frames} frames, the split has {store.sizes['time']}; build a longer one"
+        )
+    year = store.isel(time=slice(frames))
     for kind in ("known", "free"):
-        key = {"rollout": kind, "digest": pipe.digest, "seed": seed, "members": data["rollout_members"]}
-        year = lambda kind=kind: _year(pipe, store, kind, data["rollout_members"], seed)  # noqa: E731
-        scores, finite = remembered("generator", key, year)
+        key = {
+            "rollout": kind,
+            "digest": pipe.digest,
+            "seed": seed,
+            "data": data,
+            "split": store.attrs["config"],
+        }
+        make = lambda kind=kind: _year(pipe, year, kind, data["rollout_members"], seed)  # noqa: E731
+        scores, finite = remembered("generator", key, make)
         made |= _figures(f"rollout/{kind}", scores, finite)
     return made, {"days": DAYS, "members": data["rollout_members"], "last_days": LAST}
 
 
 def _year(pipe: CO2Pipeline, store: xr.Dataset, kind: str, members: int, seed: int) -> tuple[Scores, bool]:
-    frames = round(DAYS * 86400 / float(store.attrs["step_seconds"])) + 1
-    sets = canonical_datasets(store, slice(0, frames))
+    sets = canonical_datasets(store)
     reference, initial = sets.pop("reference"), sets.pop("initial")
     ensemble = pipe(
         **sets, initial=initial if kind == "known" else None, members=members, seed=seed, mean_network=True

@@ -15,6 +15,7 @@ from rich.table import Table
 from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import hours, rename_axes, step_of
 from gencarbon.data.checks import check_sampling_inputs
+from gencarbon.data.input_members import by_input_member
 from gencarbon.data.refusal import refusal
 from gencarbon.data.store import FACE_FLUXES, canonical, open_dataset
 from gencarbon.errors import InputError
@@ -63,7 +64,7 @@ def describe_file(path: str | Path) -> tuple[Table, dict[str, Any]]:
     facts |= _layout(ds)
     for role in roles:
         try:
-            facts |= _totals(canonical(ds, role), role)
+            facts |= _totals(canonical(by_input_member({"file": ds})[0]["file"], role), role)
         except InputError as error:
             facts["refused"] = str(error)
     table = Table("what", "value", title=str(path))
@@ -93,10 +94,13 @@ def check_files(paths: Iterable[str | Path]) -> list[Finding]:
         except InputError as error:
             findings.append(Finding(path, "unknown", False, str(error)))
             continue
+        several = by_input_member({"file": ds})
+        count = f"{len(several)} members, of which the first was looked at; " if len(several) > 1 else ""
+        ds = several[0]["file"]
         for role in roles:
             try:
                 repairs = canonical(ds, role).attrs.get("repairs", "")
-                findings.append(Finding(path, role, True, repairs))
+                findings.append(Finding(path, role, True, count + repairs))
                 sound.setdefault(role, (path, ds))
             except InputError as error:
                 findings.append(Finding(path, role, False, str(error)))

@@ -14,7 +14,6 @@ from torch import Tensor
 from gencarbon.model.noise import log_sigma, preconditioning
 from gencarbon.model.unet import WindowUNet
 
-
 GROWTH = 0.4  # of the residual where it is known to vanish, in its unit
 FREE = 1.0  # size of the residual where nothing of it is known
 
@@ -76,7 +75,8 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
     ) -> Tensor:
         """The denoised remainder D(x; sigma), by default the denoiser's; with `one_step_net` and noise of the largest level, a sample.
 
-        The remainder is what `mean` leaves of the residual, over `scale` and a unit per level (`Normalizer.remainder_unit`). Known frames have remainder 0: x is ignored there and 0 returned.
+        The remainder is what `mean` leaves of the residual, over `scale` and a unit per level (`Normalizer.remainder_unit`). Known frames
+        have remainder 0: x is ignored there and 0 returned.
         """
         mask = known[:, None, :, None, None].to(x.dtype)
         level = sigma.to(x.dtype) * (1 - known.to(x.dtype))

@@ -7,11 +7,12 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gencarbon.config import Config, register
 from gencarbon.constants import SECONDS_PER_DAY
 from gencarbon.data.views import canonical_datasets
+from gencarbon.errors import InputError
 from gencarbon.metrics import ensemble_variance, spread_skill_ratio
 from gencarbon.sampling.components import NoiseSchedule
 from gencarbon.sampling.given import Array
@@ -37,6 +38,12 @@ class CalibrateConfig(Config):
     )
     seed: int = 1
 
+    @model_validator(mode="after")
+    def _leads_increase(self) -> CalibrateConfig:
+        if list(self.lead_days) != sorted(set(self.lead_days)):
+            raise ValueError(f"expected increasing lead_days, got {self.lead_days}")
+        return self
+
 
 def spread_to_error(
     pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig
@@ -56,6 +63,10 @@ def spread_to_error(
         variance = variance + (ensemble_variance(co2) * weight).sum((-2, -1))
         squared_error = squared_error + ((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum((-2, -1))
     days = np.arange(1, config.frames) * float(store.attrs["step_seconds"]) / SECONDS_PER_DAY
+    if config.lead_days[-1] > days[-1]:
+        raise InputError(
+            f"calibration needs forecasts that reach every lead of lead_days, got {days[-1]:g} days for {config.lead_days}; set more frames"
+        )
     shares = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
     ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
     return (

@@ -86,5 +86,5 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
     def start_scale(self, lead_days: Tensor) -> Tensor:
         """What multiplies the initial noise, (level or 1, time, 1, 1); lead_days: (time,), inf where no state is known."""
         by_lead = np.interp(lead_days.numpy(), self.config.lead_days, self.config.lead_scale)
-        by_level = torch.tensor(self.config.noise_scale, dtype=torch.float64)
+        by_level = torch.tensor(np.atleast_1d(self.config.noise_scale), dtype=torch.float64)
         return by_level[:, None, None, None] * torch.tensor(by_lead)[:, None, None]

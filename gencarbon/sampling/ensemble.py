@@ -18,6 +18,7 @@ import xarray as xr
 from torch import Tensor
 
 from gencarbon.constants import SECONDS_PER_DAY, kgkg_to_ppm
+from gencarbon.data.backgrounds import WIDER
 from gencarbon.data.normalize import clock
 from gencarbon.errors import InputError
 from gencarbon.sampling.given import Array, Given
@@ -69,7 +70,7 @@ class Forecast:
         grid = self.pipe.grid
         coarse = self.refined if self.given.coarse is None else self.given.coarse
         fields = {"background": on_levels(coarse), "refined": on_levels(self.refined)}
-        fields["exact"] = torch.full((1,), float(self.given.blocks is not None), device=device)
+        fields["exact"] = torch.full((1,), float(self.given.blocks == WIDER), device=device)
         fields |= {name: on_levels(wind) for name, wind in zip(("u_face", "v_face"), self.given.face_winds)}
         fields |= {"air_mass": on_levels(self.given.air_mass), "flux": on_surface(self.given.flux)}
         fields |= {
@@ -168,7 +169,7 @@ def run_members(
 ) -> Iterator[tuple[int | None, np.ndarray, np.ndarray]]:
     """Yields (member, co2, correction) of several members, `workers` at a time, each on one thread; `tick` after every window.
 
-    forecasts: one per input member, shared out over members in turn; the mean network (member None) is run on the first.
+    forecasts: one per input member, shared out over members in turn; the mean network (member None) takes the first.
 
     One thread each: reductions over several threads round differently, and a member would depend on the machine's cores.
     """

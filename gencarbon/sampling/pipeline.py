@@ -123,7 +123,7 @@ class CO2Pipeline(DiffusionPipeline):
         work."""
         _ = self.sampling_network  # refused now rather than after the coarse run
         sets = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
-        given = [Given.read(self.grid, **one, conserve=conserve) for one in by_input_member(sets)]
+        given = [Given.read(self.grid, **one, conserve=conserve) for one in by_input_member(sets)[:members]]
         window_starts(
             len(given[0].flux), self.frames, given[0].initial is not None
         )  # refuses a period that is too short
