@@ -48,10 +48,10 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     notes = {"checkpoint_sha256": pipe.digest, "sampler": pipe.scheduler.settings, "published": PUBLISHED}
     if quick:
         ours = _scores(pipe, load_sample(), {}, 4, seed, mean_network=True)
-        figures, rivals = _figures(ours, intervals=False), {}
+        figures = _figures(ours, intervals=False) | _ranks(ours, ours)
     else:
-        ours, rivals = _all_dates(benchmark, pipe)
-        figures = _figures(ours, intervals=True) | _against(ours, rivals)
+        ours, apart, rivals = _all_dates(benchmark, pipe)
+        figures = _figures(ours, intervals=True) | _ranks(ours, apart) | _against(ours, rivals)
         store = split_store(data, benchmark.split)
         for part in (rollout, downscaling, condition):
             more, said = part.figures(pipe, store, data, seed)
@@ -73,8 +73,8 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     return Result(figures, scorecard(scored), notes)
 
 
-def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, dict[str, Scores]]:
-    """Pooled scores of the generator, and of every rival."""
+def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores, dict[str, Scores]]:
+    """Pooled scores of the generator, of those of its forecasts that do not overlap in time, and of every rival."""
     data, seed = benchmark.data, benchmark.seeds[0]
     store = split_store(data, benchmark.split)
     limited = remembered("generator", {"limited": store.attrs["config"]}, lambda: limited_runs(store))
@@ -88,10 +88,15 @@ def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, dict[st
         beside = {n: run[first : first + data["frames"]] for n, run in limited.items()}
         for name, model in models.items():
             key = {"case": first, "model": name, "digest": pipe.digest, "seed": seed, "data": data}
-            make = lambda m=model, b=beside, c=case: _scores(m, c, b, data["members"], seed, m is pipe)  # noqa: E731
+            members = (
+                data["members"] if name == "gencarbon" or name in data["samplers"] else data["rival_members"]
+            )
+            make = lambda m=model, b=beside, c=case, n=members: _scores(m, c, b, n, seed, m is pipe)  # noqa: E731
             parts[name].append(remembered("generator", key, make))
     pooled = {name: reduce(add, found) for name, found in parts.items()}
-    return pooled.pop("gencarbon"), pooled
+    times = [case["reference"].time.values for case in cases]
+    stride = max(1, int(np.ceil((times[0][-1] - times[0][0]) / (times[1][0] - times[0][0]))))
+    return pooled.pop("gencarbon"), reduce(add, parts["gencarbon"][::stride]), pooled
 
 
 def _scores(
@@ -129,11 +134,21 @@ def _figures(scores: Scores, intervals: bool) -> dict[str, Figure]:
             if bounds and lead % 1 == 0:
                 for end, values in zip(("low", "high"), bounds[name]):
                     figures[f"interval/{name}/{lead:.0f}d/{end}"] = Figure(float(values[k]), units)
-    for level, value, p in zip(ds.level.values, ds.spread_skill_by_level.values, ds.rank_p_value.values):
+    for level, value in zip(ds.level.values, ds.spread_skill_by_level.values):
         figures[f"spread_skill/level{level}"] = Figure(float(value), "1")
-        figures[f"rank_p/level{level}"] = Figure(float(p), "1")
-    figures["coverage90/overall"] = Figure(float(central_coverage(ds.rank_count_overall.values)), "1")
     return figures | _spectra(ds)
+
+
+def _ranks(scores: Scores, apart: Scores) -> dict[str, Figure]:
+    """apart: of forecasts that share no time; the errors of two at the same time are alike, and a test of flatness would count them twice."""
+    ds, by_level = scores.to_dataset(), apart.to_dataset().rank_p_value
+    figures = {"coverage90/overall": Figure(float(central_coverage(ds.rank_count_overall.values)), "1")}
+    for k, level in enumerate(ds.level.values):
+        figures[f"rank_p/level{level}"] = Figure(float(by_level[k]), "1")
+        figures[f"coverage90/level{level}"] = Figure(
+            float(central_coverage(ds.rank_count_by_level.values[k])), "1"
+        )
+    return figures
 
 
 def _spectra(ds: xr.Dataset) -> dict[str, Figure]:
