@@ -27,7 +27,7 @@ def covariance_command(
     hours: Annotated[float, typer.Option(min=0, help="half-width of the taper in time; 0: no taper")] = 48.0,
 ) -> None:
     """How transport errors at stations or of columns vary together, ppm2: the transport part of the R matrix of an inversion."""
-    from gencarbon.covariance import covariance, write_covariance
+    from gencarbon.covariances import covariance, write_covariance
     from gencarbon.data.checks import refuse_existing
     from gencarbon.data.store import open_dataset
 

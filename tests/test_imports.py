@@ -31,7 +31,7 @@ SCORING = [
         "intervals",
         "observation_scores",
         "observation_checks",
-        "covariance",
+        "covariances",
     ),
     *("scorecard", "figures", "figures_catalogue", "figures_checks", "figures_comparison", "figures_curves"),
     *("figures_stations", "figures_tables", "fieldplayer", "latex", "report"),

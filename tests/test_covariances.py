@@ -7,9 +7,9 @@ import typer
 import xarray as xr
 from typer.testing import CliRunner
 
-from gencarbon import covariance as module
+from gencarbon import covariances as module
 from gencarbon.cli_covariance import covariance_command
-from gencarbon.covariance import covariance, gaspari_cohn, great_circle_km, write_covariance
+from gencarbon.covariances import covariance, gaspari_cohn, great_circle_km, write_covariance
 from gencarbon.errors import InputError
 from gencarbon.observation_scores import score_columns
 from tests.observed import blend, brute_columns, make_soundings, make_stations
