@@ -59,7 +59,9 @@ def downscale(
     initial: Initial = None,
     conserve: Annotated[
         bool,
-        typer.Option(help="every member has the coarse run's mean in each of its cells, level and frame"),
+        typer.Option(
+            help="every member has the coarse run's mean in each of its cells, levels and generated frames"
+        ),
     ] = True,
     members: Members = 16,
     seed: Seed = 0,

@@ -114,8 +114,12 @@ def test_downscaling_keeps_the_means_of_coarse_cells_in_every_member(pipe):
     assert "2 x 2" in made.attrs["keeps"]
     loose = pipe(sets["winds"], sets["fluxes"], coarse, members=1)
     assert np.abs(coarsen_mean(loose.co2.values, 2, air) - coarse.co2.values).max() > 1e-2
-    known = pipe(sets["winds"], sets["fluxes"], coarse, sets["initial"], members=1, conserve=True)
-    assert np.array_equal(known.co2.values[0, 0], sets["initial"].co2.values)
+    other = sets["initial"].assign(co2=(sets["initial"].co2 + 1).assign_attrs(sets["initial"].co2.attrs))
+    known = pipe(sets["winds"], sets["fluxes"], coarse, other, members=1, conserve=True)
+    assert np.array_equal(known.co2.values[0, 0], other.co2.values)
+    assert np.abs(coarsen_mean(known.co2.values, 2, air) - coarse.co2.values)[:, 1:].max() < 1e-9
+    assert float(known.attrs["coarse_minus_known_ppm"]) > 0.5 and "coarse_minus_known_ppm" not in made.attrs
+    assert float(made.attrs["coarse_budget_error"]) > 0  # the test's coarse run does not follow its fluxes
     for background in (None, sets["background"]):
         with pytest.raises(InputError, match="wider cells"):
             pipe(sets["winds"], sets["fluxes"], background, sets["initial"], conserve=True)

@@ -1,4 +1,4 @@
-"""Runs of our own transport that condition a forecast: the coarse run b for users who have none, and the refined run.
+"""Runs of our own transport: the refined run, from which a forecast starts, and a coarse run to compare with for users who have none.
 
 Both from air mass fluxes of the user where given, else from winds at cell centres, on one thread: sums over several round differently.
 """
@@ -18,7 +18,7 @@ from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.transport.continuity import conserve_air, face_fluxes
 from gencarbon.transport.offline import AirMotion, OfflineRun
 
-SCHEME = "van_leer"  # the background of HS-CO2, on which checkpoints are trained
+SCHEME = "van_leer"  # that of the coarse run of HS-CO2
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +16,7 @@ from gencarbon.data.backgrounds import interpolated
 from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.normalize import face_winds
 from gencarbon.errors import InputError
+from gencarbon.grid import coarsen_mean
 from gencarbon.sampling.coarse_run import air_motion, coarse_run, has_mass_fluxes
 from gencarbon.sampling.components import ModelGrid
 from gencarbon.transport.offline import AirMotion
@@ -67,7 +68,7 @@ class Given:
                 "conserving the means of coarse cells needs a coarse run on wider cells than the checkpoint's, whole numbers of "
                 f"{grid.cells.shape[0]} x {grid.cells.shape[1]}; got "
                 + ("none" if background is None else "one on the same cells")
-                + "; give --coarse on such cells, or do not conserve"
+                + "; give a background (--coarse) on such cells, or do not conserve"
             )
         load = lambda ds, name: np.asarray(ds[name].values, np.float64)  # noqa: E731
         start = None if inputs.initial is None else load(inputs.initial.squeeze(drop=True), "co2")
@@ -89,7 +90,19 @@ class Given:
         fields = (load(inputs.winds, name) for name in ("u", "v", "surface_pressure"))
         blocks = width if conserve else None
         time = inputs.winds["time"].values
-        return cls(grid, inputs.winds, time, *fields, air, flux, coarse, start, about, blocks)
+        made = cls(grid, inputs.winds, time, *fields, air, flux, coarse, start, about, blocks)
+        return made if blocks is None else replace(made, about=about | made._departures())
+
+    def _departures(self) -> dict[str, str]:
+        """How far a coarse run whose means are kept is from the budget of the fluxes, and from the known state."""
+        assert self.coarse is not None and self.blocks is not None
+        mass = co2_mass(self.coarse, self.air_mass)
+        added = accumulated_flux(self.flux, self.grid.cells.area, self.grid.step_seconds)
+        found = {"coarse_budget_error": f"{np.abs(mass - mass[0] - added).max() / np.abs(added).max():.2g}"}
+        if self.initial is not None:
+            means = [coarsen_mean(x, self.blocks, self.air_mass[0]) for x in (self.initial, self.coarse[0])]
+            found["coarse_minus_known_ppm"] = f"{np.abs(np.subtract(*means)).max():.2g}"
+        return found
 
     @cached_property
     def background(self) -> Array:

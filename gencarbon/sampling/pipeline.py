@@ -32,8 +32,8 @@ logging.disable_progress_bar()  # four small files
 class CO2Pipeline(DiffusionPipeline):
     """The generator with everything it needs, as a diffusers pipeline.
 
-    denoiser: both networks; scheduler: sampler and spread knob; normalizer: scales; grid: cells, levels and step; winds: what finer
-    winds add to the refined run, None for interpolated winds only.
+    denoiser: mean network, denoiser and, where there is one, the network that samples in one step; scheduler: sampler and spread knob;
+    normalizer: scales; grid: cells, levels and step; winds: what finer winds add to the refined run, None for interpolated winds only.
     """
 
     _optional_components: ClassVar[list[str]] = ["winds"]

@@ -1,4 +1,4 @@
-"""`gencarbon sample`: an ensemble written member by member, by one process or many under `accelerate launch`."""
+"""`gencarbon sample` and `downscale`: an ensemble written member by member, by one process or many under `accelerate launch`."""
 
 from __future__ import annotations
 

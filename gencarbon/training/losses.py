@@ -1,4 +1,4 @@
-"""What the two networks minimise, and which frames they are told."""
+"""What the networks minimise, and which frames they are told."""
 
 from __future__ import annotations
 
