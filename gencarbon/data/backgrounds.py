@@ -27,6 +27,7 @@ from gencarbon.variables import describe
 
 KINDS = "coarse", "diffusive", "wide", "blocks"
 FROM_BACKGROUND = 3  # every third segment of a refined run begins from a background
+RESTART_DAYS = 90  # of the runs below: three segments, so that no window of training sees a restart
 WIDER = 2  # cells on a side of a wide one
 RUNS = {"diffusive": ("upwind", 1), "wide": ("van_leer", WIDER)}  # scheme, width
 NAMES = {"coarse": "tracer_background"} | {kind: f"tracer_background_{kind}" for kind in RUNS}
@@ -71,23 +72,32 @@ def background_runs(
 ) -> xr.Dataset:
     """`tracer_background_diffusive` and `_wide` of a split, dims as `tracer` ppm, kept in the Zarr store `path`, made where missing.
 
-    Both begin from the benchmark's coarse run.
+    Both begin from the benchmark's coarse run, and again every `RESTART_DAYS`: their errors would grow for years. A killed one goes on
+    with the next of these parts.
     """
     if not path.exists():
         parts = path.with_suffix(".parts")
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        made = {}
+        parts.mkdir(parents=True, exist_ok=True)
+        frames = store.sizes["time"]
+        length = round(RESTART_DAYS * 86400 / float(store.attrs["step_seconds"]))
+        firsts, made = range(0, frames, length), {}
         for kind, (scheme, width) in RUNS.items():
-            tell = lambda done, kind=kind: progress(kind, done, store.sizes["time"])  # noqa: E731
-            made[NAMES[kind]] = (store["tracer"].dims, _run(store, scheme, width, tell))
-        describe(xr.Dataset(made)).to_zarr(parts / "store.zarr", zarr_format=3, consolidated=False)
+            for first in firsts:
+                file = parts / f"{kind}-{first}.npy"
+                if not file.exists():
+                    progress(kind, first, frames)
+                    temporary = file.with_suffix(".tmp.npy")
+                    np.save(temporary, _run(store.isel(time=slice(first, first + length)), scheme, width))
+                    temporary.rename(file)
+            whole = np.concatenate([np.load(parts / f"{kind}-{first}.npy") for first in firsts], axis=1)
+            made[NAMES[kind]] = (store["tracer"].dims, whole)
+        describe(xr.Dataset(made)).to_zarr(parts / "store.zarr", mode="w", zarr_format=3, consolidated=False)
         (parts / "store.zarr").rename(path)  # at once: a kill never leaves half of it
         shutil.rmtree(parts)
     return open_dataset(path)
 
 
-def _run(store: xr.Dataset, scheme: str, width: int, tell: Callable[[int], None]) -> np.ndarray:
+def _run(store: xr.Dataset, scheme: str, width: int) -> np.ndarray:
     """(tracer, time, level, lat, lon) ppm on the model grid, float32."""
     grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
     ps, flux = store["surface_pressure"].values, store["tracer_flux"].values.astype(np.float64)
@@ -99,10 +109,7 @@ def _run(store: xr.Dataset, scheme: str, width: int, tell: Callable[[int], None]
         start = coarsen_mean(start, width, air_mass[0])
         ps, flux = (coarsen_mean(x, width, grid.area) for x in (ps, flux))
     air = AirMotion(ps, *faces, float(store.attrs["step_seconds"]))
-    run, made = OfflineRun(grid.coarsen(width), levels, scheme), []
-    for k, state in enumerate(run.states(start, flux, air)):
-        state = state if width == 1 else interpolated(state, width, air_mass[k])
-        made.append(state.astype(np.float32))
-        if k % 100 == 0:
-            tell(k)
-    return np.stack(made, axis=1)
+    states = OfflineRun(grid.coarsen(width), levels, scheme).states(start, flux, air)
+    if width > 1:
+        states = (interpolated(state, width, air_mass[k]) for k, state in enumerate(states))
+    return np.stack([state.astype(np.float32) for state in states], axis=1)

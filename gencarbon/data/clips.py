@@ -127,7 +127,10 @@ def _mirrored_faces(north: np.ndarray) -> np.ndarray:
 def fit_scales(
     normalizer, data: ClipDataset, samples: int, progress: Callable[[int], None] = lambda n: None
 ) -> None:
-    """Sets every scale of the normalizer but `remainder_std` from the first `samples` windows of `data`."""
+    """Sets every scale of the normalizer but `remainder_std` from the first `samples` windows of `data`.
+
+    Residuals of windows differ in size many times; theirs is a geometric mean over windows, which the few large ones do not rule.
+    """
     sums = {
         name: 0.0 for name in ("refined_std", "background_std", "residual_std", "u_std", "v_std", "flux_std")
     }
@@ -140,10 +143,11 @@ def fit_scales(
         per_level = lambda s: s[:, None, None, None]  # noqa: E731
         sums["refined_std"] += square(anomaly * per_level(normalizer.refined_std))
         sums["background_std"] += square((w["background"] - w["refined"]) / amplitude[0])
-        sums["residual_std"] += square(w["residual"] / amplitude[0])
+        sums["residual_std"] += square(w["residual"] / amplitude[0]).clamp(min=1e-12).log()
         sums["u_std"] += square(w["u_face"])
         sums["v_std"] += square(w["v_face"])
         sums["flux_std"] += (cond["surface"][0, 0].double() * normalizer.flux_std).pow(2).mean()
         progress(index)
+    sums["residual_std"] = samples * (sums["residual_std"] / samples).exp()
     for name, total in sums.items():
         getattr(normalizer, name).copy_((total / samples) ** 0.5)

@@ -15,7 +15,7 @@ from gencarbon.model.noise import log_sigma, preconditioning
 from gencarbon.model.unet import WindowUNet
 
 GROWTH = 0.4  # of the residual where it is known to vanish, in its unit
-FREE = 1.0  # size of the residual where nothing of it is known
+FREE = 2.0  # size of the residual where nothing of it is known
 
 
 class ResidualDenoiser(ModelMixin, ConfigMixin):
