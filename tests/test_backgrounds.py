@@ -5,7 +5,6 @@ import xarray as xr
 
 from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.data.backgrounds import (
-    KINDS,
     background_runs,
     begun_from,
     interpolated,
@@ -63,8 +62,8 @@ def test_blocks_are_kept_and_nothing_else_is_known():
 
 
 def test_every_third_segment_of_a_refined_run_begins_from_one_of_the_backgrounds(tmp_path):
-    assert [begun_from(k) for k in range(6)] == [None, None, "coarse", None, None, "diffusive"]
-    assert {begun_from(k) for k in range(2, 14, 3)} == set(KINDS)
+    assert [begun_from(k) for k in range(6)] == [None, None, "coarse", None, None, "blocks"]
+    assert {begun_from(k) for k in range(2, 14, 3)} == {"coarse", "wide", "blocks"}
     split = store(53)
     made = refined_run_of(split, RefinedConfig(scheme="van_leer", segment_days=1), tmp_path / "r.zarr")
     for number in (0, 2, 5, 8, 11):

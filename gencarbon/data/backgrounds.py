@@ -26,6 +26,8 @@ from gencarbon.transport.refine import refine_mole_fraction
 from gencarbon.variables import describe
 
 KINDS = "coarse", "diffusive", "wide", "blocks"
+# The diffusive run's errors are too large to begin from: a few such windows would rule what the networks learn.
+BEGINNINGS = "coarse", "blocks", "wide", "blocks"
 FROM_BACKGROUND = 3  # every third segment of a refined run begins from a background
 RESTART_DAYS = 90  # of the runs below: three segments, so that no window of training sees a restart
 WIDER = 2  # cells on a side of a wide one
@@ -35,11 +37,8 @@ NAMES = {"coarse": "tracer_background"} | {kind: f"tracer_background_{kind}" for
 
 def begun_from(number: int) -> str | None:
     """The background from which segment `number` of a refined run begins; None: from the reference, as a forecast from a known state."""
-    return (
-        KINDS[number // FROM_BACKGROUND % len(KINDS)]
-        if number % FROM_BACKGROUND == FROM_BACKGROUND - 1
-        else None
-    )
+    turn, last = divmod(number, FROM_BACKGROUND)
+    return BEGINNINGS[turn % len(BEGINNINGS)] if last == FROM_BACKGROUND - 1 else None
 
 
 def state_of(store: xr.Dataset, kind: str | None, frame: int) -> np.ndarray:
