@@ -1,5 +1,6 @@
 """gencarbon: ensembles of CO2 fields from winds and surface fluxes, and the scores to prove them."""
 
+from gencarbon.covariances import covariance
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
 from gencarbon.evaluation import evaluate
@@ -15,6 +16,7 @@ __all__ = [
     "NoiseSchedule",
     "Normalizer",
     "ResidualDenoiser",
+    "covariance",
     "evaluate",
     "footprint",
 ]

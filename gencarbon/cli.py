@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from gencarbon.cli_covariance import covariance_command
 from gencarbon.cli_data import data_app
 from gencarbon.errors import InputError
 from gencarbon.memory import keep_freed_memory
@@ -22,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(data_app, name="data")
+app.command("covariance")(covariance_command)
 
 
 @app.command()

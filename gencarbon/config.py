@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args
@@ -49,10 +50,19 @@ def register(kind: str) -> Callable[[Model], Model]:
     return add
 
 
+class PlainLoader(yaml.SafeLoader):
+    """Plain values only; numbers as in YAML 1.2, where 4e-4 is one."""
+
+
+PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file (safe loader: plain values only)."""
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.load(Path(path).read_text(), Loader=PlainLoader)
     except OSError as error:
         raise InputError(
             f"{path}: expected a readable YAML file, got {error.strerror}; check the path"

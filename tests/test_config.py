@@ -61,6 +61,12 @@ def test_a_mistake_is_one_clear_error(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_powers_of_ten_are_numbers_as_they_are_to_everybody_else(tmp_path):
+    for text, value in (("4e-4", 4e-4), ("1E3", 1e3), ("-2.5e+2", -250.0), (".5e1", 5.0)):
+        assert load(tmp_path, f"name: a\nrate: {text}\n").rate == value
+    assert load(tmp_path, "name: 3e\n").name == "3e"  # and nothing else is
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"none.yaml: expected a readable YAML file, got No such file"):
         Outer.load(tmp_path / "none.yaml")

@@ -28,6 +28,7 @@ SCORING = [
         "evaluation",
         "evaluation_checks",
         "comparison",
+        "covariances",
         "observation_scores",
         "observation_checks",
     ),
