@@ -15,13 +15,15 @@ from gencarbon.constants import EARTH_RADIUS
 from gencarbon.data.refusal import refusal
 from gencarbon.evaluation import PROVENANCE
 from gencarbon.metrics.field import Array
+from gencarbon.metrics.ranks import great_circle
 from gencarbon.variables import describe
 
 FEWEST_MEMBERS = 8  # a variance of 8 Gaussian members is uncertain by sqrt(2 / 7), 53 %
 MOST_OBSERVATIONS = 20_000  # one matrix takes 3.2 GB then, and three are made
 FRAMES = 16  # read at once
 ROWS = 128  # of a matrix that are tapered at once
-WIDEST_KM = np.pi / 2 * EARTH_RADIUS / 1000  # half-width of a taper that ends at the antipode
+EARTH_KM = EARTH_RADIUS / 1000
+WIDEST_KM = np.pi / 2 * EARTH_KM  # half-width of a taper that ends at the antipode
 PPM, PPM_SQUARED = "1e-6", "1e-12"
 
 
@@ -93,14 +95,6 @@ def gaspari_cohn(distance: Array, half_width: float) -> Array:
     )  # round-off near 2
 
 
-def great_circle_km(lat: Array, lon: Array, rows: slice) -> Array:
-    """Distances of some points from all (n,), (row, n) km: 2 R arcsin(|u - v| / 2) of unit vectors u, v. Degrees."""
-    phi, l = np.deg2rad(lat), np.deg2rad(lon)
-    unit = np.cos(phi) * np.cos(l), np.cos(phi) * np.sin(l), np.sin(phi)
-    chord = np.sqrt(sum((u[rows, None] - u) ** 2 for u in unit))
-    return 2 * EARTH_RADIUS / 1000 * np.arcsin(np.minimum(chord / 2, 1.0))
-
-
 def _localized(
     C: Array, coords: dict[str, np.ndarray], length_km: float | None, hours: float | None
 ) -> Array:
@@ -109,7 +103,7 @@ def _localized(
     made = C.copy()
     for rows in (slice(start, start + ROWS) for start in range(0, len(C), ROWS)):
         if length_km is not None:
-            made[rows] *= gaspari_cohn(great_circle_km(coords["lat"], coords["lon"], rows), length_km)
+            made[rows] *= gaspari_cohn(EARTH_KM * great_circle(coords["lat"], coords["lon"], rows), length_km)
         if hours is not None:
             made[rows] *= gaspari_cohn(np.abs(since[rows, None] - since), hours)
     return made

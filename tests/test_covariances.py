@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from gencarbon import covariances as module
 from gencarbon.cli_covariance import covariance_command
-from gencarbon.covariances import covariance, gaspari_cohn, great_circle_km
+from gencarbon.covariances import EARTH_KM, covariance, gaspari_cohn
 from gencarbon.data.store import write_netcdf
 from gencarbon.errors import InputError
+from gencarbon.metrics.ranks import great_circle
 from gencarbon.observation_scores import score_columns
 from tests.observed import blend, brute_columns, make_soundings, make_stations
 from tests.synthetic import synthetic_ensemble
@@ -144,7 +145,7 @@ def test_gaspari_cohn_is_the_convolution_of_a_cone_with_itself(apart):
 
 def test_great_circles_have_known_lengths():
     lat, lon = np.array([0.0, 0, 90, 0, 50, 50]), np.array([0.0, 90, 0, 180, 8, 368.001])
-    d = great_circle_km(lat, lon, slice(0, 6))
+    d = EARTH_KM * great_circle(lat, lon, slice(0, 6))
     quarter = np.pi / 2 * 6371
     np.testing.assert_allclose(d[0, :4], [0, quarter, quarter, 2 * quarter], rtol=1e-12)
     assert d[4, 5] == pytest.approx(np.deg2rad(0.001) * np.cos(np.deg2rad(50)) * 6371, rel=1e-6)
@@ -156,7 +157,7 @@ def test_tapers_leave_the_diagonal_and_nothing_beyond_two_half_widths(E, station
     C, L = made.covariance.values, made.localized.values
     np.testing.assert_array_equal(np.diag(L), np.diag(C))
     apart = abs(made.time.values[:, None] - made.time.values) / np.timedelta64(1, "h")
-    far = great_circle_km(made.lat.values, made.lon.values, slice(None))
+    far = EARTH_KM * great_circle(made.lat.values, made.lon.values, slice(None))
     beyond = (apart >= 18) | (far >= 6000)
     assert not L[beyond].any()
     assert C[beyond].any()
@@ -174,11 +175,11 @@ def test_the_taper_on_the_sphere_is_semidefinite_up_to_its_limit(length_km):
     rng = np.random.default_rng(2)
     lat, lon = np.rad2deg(np.arcsin(rng.uniform(-1, 1, 400))), rng.uniform(0, 360, 400)
     lat[:7], lon[:7] = 0, np.arange(7) * 360 / 7  # and a ring, the hard case
-    assert_psd(gaspari_cohn(great_circle_km(lat, lon, slice(None)), length_km))
+    assert_psd(gaspari_cohn(EARTH_KM * great_circle(lat, lon, slice(None)), length_km))
 
 
 def test_a_taper_that_reaches_round_the_globe_is_not_semidefinite():
-    ring = gaspari_cohn(great_circle_km(np.zeros(4), np.arange(4) * 90.0, slice(None)), 30000)
+    ring = gaspari_cohn(EARTH_KM * great_circle(np.zeros(4), np.arange(4) * 90.0, slice(None)), 30000)
     assert np.linalg.eigvalsh(ring)[0] < -1e-3  # hence the limit that is refused
 
 
