@@ -146,8 +146,8 @@ def footprint_command(
 ) -> None:
     """What a station or a column feels of every surface flux before it: ppm per (umol m-2 s-1), by the adjoint of the transport."""
     from gencarbon.data.checks import refuse_existing
-    from gencarbon.data.store import open_dataset
-    from gencarbon.footprints import footprint, write_footprint
+    from gencarbon.data.store import open_dataset, write_netcdf
+    from gencarbon.footprints import footprint
 
     refuse_existing(out)
     if whole_column and level is not None:
@@ -161,7 +161,7 @@ def footprint_command(
             None if whole_column else level or 1,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    write_footprint(made, out)
+    write_netcdf(made, out)
     say(f"footprint: {out}; 1 umol m-2 s-1 everywhere, all the time: {float(made.footprint.sum()):.3g} ppm")
 
 

@@ -27,9 +27,9 @@ def covariance_command(
     hours: Annotated[float, typer.Option(min=0, help="half-width of the taper in time; 0: no taper")] = 48.0,
 ) -> None:
     """How transport errors at stations or of columns vary together, ppm2: the transport part of the R matrix of an inversion."""
-    from gencarbon.covariances import covariance, write_covariance
+    from gencarbon.covariances import covariance
     from gencarbon.data.checks import refuse_existing
-    from gencarbon.data.store import open_dataset
+    from gencarbon.data.store import open_dataset, write_netcdf
 
     refuse_existing(out)
     given = [path for path in (stations, columns) if path is not None]
@@ -46,7 +46,7 @@ def covariance_command(
             hours=hours or None,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    write_covariance(made, out)
+    write_netcdf(made, out)
     median = float(made.standard_deviation.median())
     say(
         f"covariance: {out}; {made.sizes['observation']} observations, median standard deviation {median:.3g} ppm"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,16 +15,16 @@ from gencarbon.constants import EARTH_RADIUS
 from gencarbon.data.refusal import refusal
 from gencarbon.evaluation import PROVENANCE
 from gencarbon.metrics.field import Array
-from gencarbon.variables import DIMS, describe
+from gencarbon.metrics.ranks import great_circle
+from gencarbon.variables import describe
 
 FEWEST_MEMBERS = 8  # a variance of 8 Gaussian members is uncertain by sqrt(2 / 7), 53 %
 MOST_OBSERVATIONS = 20_000  # one matrix takes 3.2 GB then, and three are made
 FRAMES = 16  # read at once
 ROWS = 128  # of a matrix that are tapered at once
-WIDEST_KM = np.pi / 2 * EARTH_RADIUS / 1000  # half-width of a taper that ends at the antipode
+EARTH_KM = EARTH_RADIUS / 1000
+WIDEST_KM = np.pi / 2 * EARTH_KM  # half-width of a taper that ends at the antipode
 PPM, PPM_SQUARED = "1e-6", "1e-12"
-
-Around = Literal["mean", "mean_network"]
 
 
 @dataclass(frozen=True)
@@ -43,18 +42,15 @@ class _Observations:
 def covariance(
     ensemble: xr.Dataset,
     sites: xr.Dataset,
-    around: Around = "mean",
     length_km: float | None = 2000.0,
     hours: float | None = 48.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> xr.Dataset:
-    """How transport errors of observations vary together: C = sum_m (y_m - c)(y_m - c)^T / (M - 1), ppm2, over M members y_m.
+    """How transport errors of observations vary together: C = sum_m (y_m - y)(y_m - y)^T / (M - 1), ppm2, over M members y_m of mean y.
 
     ensemble: co2 (member, time, level, lat, lon) ppm, of which only the cells needed are read. sites: stations, `lat`, `lon`
     (degrees) and `level` (model layer) on station, an observation for each of them and each frame, or each `time` where
     given; or soundings as for `score_columns`, without xco2 and its error.
-    around: c is the ensemble mean; or the mean network's `co2_mean_network`, which no member has shaped: the sum is then divided
-    by M, and counts what sets the members' mean apart from it.
     length_km, hours: half-widths of Gaspari-Cohn tapers in great-circle distance and in time; None: no taper.
 
     Returns `covariance`, `correlation` (NaN where nothing varies) and `localized`, the covariance times the tapers, on
@@ -62,46 +58,29 @@ def covariance(
     observations themselves are not included. A known first frame has no transport error: its variance is 0.
     Raises InputError.
     """
-    _check_options(around, length_km, hours)
+    _check_options(length_km, hours)
     are_columns = _are_columns(sites)
-    centre = {"co2_mean_network": DIMS[1:]} if around == "mean_network" else {}
-    checks.check_ensemble(ensemble, (operators.AIR if are_columns else {}) | centre)
-    checks.check_ppm(ensemble, centre, "ensemble")
+    checks.check_ensemble(ensemble, operators.AIR if are_columns else {})
     if (M := ensemble.sizes["member"]) < FEWEST_MEMBERS:
         raise refusal("ensemble", f"at least {FEWEST_MEMBERS} members", f"{M}", "sample more with --members")
     observations = (_soundings if are_columns else _stations)(ensemble, sites)
     _check_count(observations.frame.size)
 
-    y = _sampled(ensemble, "co2", observations, progress)
+    y = _sampled(ensemble, observations, progress)
     mean = y[0] + (y - y[0]).mean(axis=0)  # equal members deviate by exactly 0
-    vectors = {"mean": (mean, "mean of the members (ppm)")}
-    d, divisor = y - mean, M - 1
-    if around == "mean_network":
-        network = _sampled(ensemble, "co2_mean_network", observations)[0]
-        vectors["mean_network"] = network, "the mean network, around which members are taken (ppm)"
-        d, divisor = y - network, M
-    C = d.T @ d / divisor
+    d = y - mean
+    C = d.T @ d / (M - 1)
     localized = _localized(C, observations.coords, length_km, hours)
-    return _dataset(C, localized, vectors, observations.coords).assign_attrs(
-        _attrs(ensemble, length_km, hours),
-        around=f"{'the ensemble mean' if around == 'mean' else 'the mean network'}, divided by {divisor}",
-        members=M,
-        rank=min(divisor, y.shape[1]),
+    return _dataset(C, localized, mean, observations.coords).assign_attrs(
+        _attrs(ensemble, length_km, hours), members=M, rank=min(M - 1, y.shape[1])
     )
-
-
-def write_covariance(made: xr.Dataset, path: Path) -> None:
-    """Writes netCDF at once: a kill never leaves half of it."""
-    partial = path.with_name(f"{path.name}.partial")
-    made.to_netcdf(partial, engine="h5netcdf")
-    partial.rename(path)
 
 
 def gaspari_cohn(distance: Array, half_width: float) -> Array:
     """The correlation of Gaspari and Cohn (1999), eq. 4.10, doi:10.1002/qj.49712555417: 0 from 2 half-widths on.
 
     Positive definite in one to three dimensions; in great-circle distance on the sphere too, if it vanishes before the
-    antipode: Gneiting (2013), theorem 3, doi:10.3150/12-BEJSP06.
+    antipode: Gneiting (2013), doi:10.3150/12-BEJSP06.
     """
     z = np.asarray(distance, dtype=np.float64) / half_width
 
@@ -116,14 +95,6 @@ def gaspari_cohn(distance: Array, half_width: float) -> Array:
     )  # round-off near 2
 
 
-def great_circle_km(lat: Array, lon: Array, rows: slice) -> Array:
-    """Distances of some points from all (n,), (row, n) km: 2 R arcsin(|u - v| / 2) of unit vectors u, v. Degrees."""
-    phi, l = np.deg2rad(lat), np.deg2rad(lon)
-    unit = np.cos(phi) * np.cos(l), np.cos(phi) * np.sin(l), np.sin(phi)
-    chord = np.sqrt(sum((u[rows, None] - u) ** 2 for u in unit))
-    return 2 * EARTH_RADIUS / 1000 * np.arcsin(np.minimum(chord / 2, 1.0))
-
-
 def _localized(
     C: Array, coords: dict[str, np.ndarray], length_km: float | None, hours: float | None
 ) -> Array:
@@ -132,7 +103,7 @@ def _localized(
     made = C.copy()
     for rows in (slice(start, start + ROWS) for start in range(0, len(C), ROWS)):
         if length_km is not None:
-            made[rows] *= gaspari_cohn(great_circle_km(coords["lat"], coords["lon"], rows), length_km)
+            made[rows] *= gaspari_cohn(EARTH_KM * great_circle(coords["lat"], coords["lon"], rows), length_km)
         if hours is not None:
             made[rows] *= gaspari_cohn(np.abs(since[rows, None] - since), hours)
     return made
@@ -144,7 +115,7 @@ def _stations(ensemble: xr.Dataset, stations: xr.Dataset) -> _Observations:
         stations = stations.assign_coords(time=ensemble["time"])
     wanted = {name: dims for name, dims in operators.STATIONS.items() if name != "co2"}
     checks.check_variables(stations, wanted, "stations")
-    layer, place = checks.layers(stations, ensemble), operators._place(ensemble, stations, "stations")
+    layer, place = checks.layers(stations, ensemble), operators.place_of(ensemble, stations, "stations")
     when, which = (index.ravel() for index in np.indices((stations.sizes["time"], layer.size)))
     frame = checks.frames(stations, ensemble)[when]
     name = "station_name" if "station_name" in stations.variables else "station"
@@ -155,7 +126,7 @@ def _stations(ensemble: xr.Dataset, stations: xr.Dataset) -> _Observations:
         at, here = which[block], place.isel(point=which[block])
         time = xr.DataArray(frame[block], dims="point")
         cells = run["co2"].isel(time=time, level=layer[at], lat=here.row, lon=here.column).compute()
-        return operators._values(operators._blend(cells, here), ("member", "point"))
+        return operators.values_of(operators.blend(cells, here), ("member", "point"))
 
     return _Observations(frame, coords, sample)
 
@@ -166,8 +137,8 @@ def _soundings(ensemble: xr.Dataset, soundings: xr.Dataset) -> _Observations:
     checks.check_variables(soundings, wanted, "soundings")
     checks.check_ppm(soundings, ("xco2_prior", "co2_prior"), "soundings")
     frame, _ = checks.nearest_frames(soundings["time"].values, ensemble["time"].values)
-    place = operators._place(ensemble, soundings, "soundings")
-    given = {k: operators._values(soundings[k], dims) for k, dims in wanted.items() if k != "time"}
+    place = operators.place_of(ensemble, soundings, "soundings")
+    given = {k: operators.values_of(soundings[k], dims) for k, dims in wanted.items() if k != "time"}
     pressure = given["pressure_level"] * checks.pascals(soundings["pressure_level"])
     given["pressure_level"] = np.where(pressure < 0, np.nan, pressure)  # a fill value
     for name, values in given.items():
@@ -179,7 +150,7 @@ def _soundings(ensemble: xr.Dataset, soundings: xr.Dataset) -> _Observations:
 
     def sample(run: xr.Dataset, block: checks.Index) -> Array:
         cells, here = _gathered(run, frame[block], place.isel(point=block))
-        return operators._columns(cells, {k: v[block] for k, v in given.items()}, 0 * block, here)
+        return operators.columns_of(cells, {k: v[block] for k, v in given.items()}, 0 * block, here)
 
     return _Observations(frame, coords, sample)
 
@@ -202,23 +173,18 @@ def _gathered(run: xr.Dataset, frame: checks.Index, place: xr.Dataset) -> tuple[
 
 
 def _sampled(
-    ensemble: xr.Dataset,
-    name: str,
-    observations: _Observations,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    ensemble: xr.Dataset, observations: _Observations, progress: Callable[[int, int], None]
 ) -> Array:
-    """A field of the ensemble at the observations, (member, observation) ppm; one member where it has none."""
-    field = ensemble[name] if "member" in ensemble[name].dims else ensemble[name].expand_dims("member")
-    run = ensemble.drop_dims("member").assign(co2=field)
-    y = np.empty((field.sizes["member"], observations.frame.size))
+    """CO2 of the members at the observations, (member, observation) ppm."""
+    y = np.empty((ensemble.sizes["member"], observations.frame.size))
     blocks = list(_blocks(observations.frame))
     for done, block in enumerate(blocks, start=1):
-        y[:, block] = observations.sample(run, block)
+        y[:, block] = observations.sample(ensemble, block)
         if (broken := ~np.isfinite(y[:, block])).any():
             got = (
                 f"NaN at {broken.any(axis=0).sum()} observations, first in member {np.argwhere(broken)[0][0]}"
             )
-            raise refusal(f"ensemble: {name}", "finite values", got, "sample that member again")
+            raise refusal("ensemble: co2", "finite values", got, "sample that member again")
         progress(done, len(blocks))
     return y
 
@@ -238,9 +204,7 @@ def _are_columns(sites: xr.Dataset) -> bool:
     return kinds == ["sounding"]
 
 
-def _check_options(around: str, length_km: float | None, hours: float | None) -> None:
-    if around not in get_args(Around):
-        raise refusal("around", " or ".join(get_args(Around)), f"{around!r}", "choose one of them")
+def _check_options(length_km: float | None, hours: float | None) -> None:
     remedy = "give another, or None for no taper"
     if length_km is not None and not 0 < length_km <= WIDEST_KM:  # wider ones are not positive definite
         expected = f"a half-width above 0 and up to {WIDEST_KM:.0f} km, a quarter of the way round"
@@ -256,9 +220,7 @@ def _check_count(n: int) -> None:
         raise refusal("sites", f"1 .. {MOST_OBSERVATIONS} observations", got, remedy)
 
 
-def _dataset(
-    C: Array, localized: Array, vectors: dict[str, tuple[Array, str]], coords: dict[str, np.ndarray]
-) -> xr.Dataset:
+def _dataset(C: Array, localized: Array, mean: Array, coords: dict[str, np.ndarray]) -> xr.Dataset:
     """Matrices and vectors with names and units, each observation with its coordinates."""
     s = np.sqrt(np.diag(C))
     correlation = C / np.where(s == 0, np.nan, s)
@@ -269,7 +231,10 @@ def _dataset(
         "correlation": (correlation, "1", "correlation of transport error, NaN where nothing varies"),
         "localized": (localized, PPM_SQUARED, "covariance times tapers in distance and time (ppm2)"),
     }
-    vectors = {"standard_deviation": (s, "standard deviation of transport error (ppm)"), **vectors}
+    vectors = {
+        "standard_deviation": (s, "standard deviation of transport error (ppm)"),
+        "mean": (mean, "mean of the members (ppm)"),
+    }
     square = ("observation", "observation_2")
     fields: dict[str, Any] = {
         name: (square, values, {"units": units, "long_name": text})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -63,13 +62,6 @@ def footprint(
         "air_mass_fluxes": "as given" if has_mass_fluxes(winds) else "estimated from winds at cell centres",
     }
     return labelled
-
-
-def write_footprint(made: xr.Dataset, path: Path) -> None:
-    """Writes netCDF at once: a kill never leaves half of it."""
-    partial = path.with_name(f"{path.name}.partial")
-    made.to_netcdf(partial, engine="h5netcdf")
-    partial.rename(path)
 
 
 def _label(made: Footprint, time: xr.DataArray, grid: LatLonGrid, levels: HybridLevels) -> xr.Dataset:

@@ -89,13 +89,13 @@ def score_stations(ensemble: xr.Dataset, stations: xr.Dataset, mask_nan: bool = 
     check_variables(stations, STATIONS | errors, "stations")
     check_ppm(stations, ["co2", *errors], "stations")
     frame, layer = frames(stations, ensemble), layers(stations, ensemble)
-    place = _place(ensemble, stations, "stations")
-    error = None if given is None else _values(given.broadcast_like(stations["co2"]), STATIONS["co2"])
-    y, sigma, masked = observed(_values(stations["co2"], STATIONS["co2"]), error, mask_nan, "stations: co2")
+    place = place_of(ensemble, stations, "stations")
+    error = None if given is None else values_of(given.broadcast_like(stations["co2"]), STATIONS["co2"])
+    y, sigma, masked = observed(values_of(stations["co2"], STATIONS["co2"]), error, mask_nan, "stations: co2")
     y[:, known(ensemble, frame)] = np.nan
 
     cells = ensemble["co2"].isel(time=frame, level=layer, lat=place.row, lon=place.column)
-    x = _values(_blend(cells, place), ("member", "point", "time"))
+    x = values_of(blend(cells, place), ("member", "point", "time"))
     y, broken = finite_members(x, y, mask_nan)
     rngs = [_stream(*where) for where in zip(*(stations[name].values for name in ("lat", "lon", "level")))]
     dressed = np.stack([with_observation_error(x[:, s], sigma[s], rng) for s, rng in enumerate(rngs)], axis=1)
@@ -129,8 +129,8 @@ def score_columns(ensemble: xr.Dataset, soundings: xr.Dataset, mask_nan: bool = 
     check_variables(soundings, SOUNDINGS, "soundings")
     check_ppm(soundings, ("xco2", "xco2_error", "xco2_prior", "co2_prior"), "soundings")
     frame, offset = nearest_frames(soundings["time"].values, ensemble["time"].values)
-    place = _place(ensemble, soundings, "soundings")
-    given = {name: _values(soundings[name], dims) for name, dims in SOUNDINGS.items() if name != "time"}
+    place = place_of(ensemble, soundings, "soundings")
+    given = {name: values_of(soundings[name], dims) for name, dims in SOUNDINGS.items() if name != "time"}
     pressure = given["pressure_level"] * pascals(soundings["pressure_level"])
     given["pressure_level"] = np.where(pressure < 0, np.nan, pressure)  # a fill value
     whole = np.all([np.isfinite(given[name]).all(axis=-1) for name in KERNEL], axis=0)
@@ -145,7 +145,7 @@ def score_columns(ensemble: xr.Dataset, soundings: xr.Dataset, mask_nan: bool = 
     for start in range(0, use.size, BLOCK):
         block = use[start : start + BLOCK]
         here = {name: values[block] for name, values in given.items()}
-        x[:, block] = _columns(ensemble, here, frame[block], place.isel(point=block))
+        x[:, block] = columns_of(ensemble, here, frame[block], place.isel(point=block))
     y, broken = finite_members(x, y, mask_nan)
     rng = np.random.default_rng(RANK_SEED)
     dressed = with_observation_error(x, sigma, rng)
@@ -181,12 +181,12 @@ def station_table(scores: xr.Dataset) -> Table:
     return table
 
 
-def _values(array: xr.DataArray, dims: Iterable[str]) -> Array:
+def values_of(array: xr.DataArray, dims: Iterable[str]) -> Array:
     """A fresh float64 array, read now."""
     return np.array(array.transpose(*dims).values, dtype=np.float64)
 
 
-def _place(ensemble: xr.Dataset, points: xr.Dataset, owner: str) -> xr.Dataset:
+def place_of(ensemble: xr.Dataset, points: xr.Dataset, owner: str) -> xr.Dataset:
     """row, column and weight of the four cell centres around each point, (point, corner)."""
     for name, low, high in (("lat", -90, 90), ("lon", -180, 360)):
         values = points[name].values
@@ -198,18 +198,18 @@ def _place(ensemble: xr.Dataset, points: xr.Dataset, owner: str) -> xr.Dataset:
     return xr.Dataset({name: (("point", "corner"), v) for name, v in zip(("row", "column", "weight"), made)})
 
 
-def _blend(cells: xr.DataArray, place: xr.Dataset) -> xr.DataArray:
+def blend(cells: xr.DataArray, place: xr.Dataset) -> xr.DataArray:
     """The bilinear value of cells (..., point, corner), in float64; a NaN corner stays NaN. Lazy stays lazy."""
     return (cells.astype(np.float64) * place.weight).sum("corner", skipna=False)
 
 
-def _columns(ensemble: xr.Dataset, here: Mapping[str, Array], frame: Index, place: xr.Dataset) -> Array:
+def columns_of(ensemble: xr.Dataset, here: Mapping[str, Array], frame: Index, place: xr.Dataset) -> Array:
     """Each member as the instrument would report it, (member, point) ppm."""
     cells = {"time": xr.DataArray(frame, dims="point"), "lat": place.row, "lon": place.column}
-    profile = _values(_blend(ensemble["co2"].isel(cells), place), ("member", "point", "level"))
+    profile = values_of(blend(ensemble["co2"].isel(cells), place), ("member", "point", "level"))
     area = ensemble["cell_area"].isel(lat=place.row, lon=place.column)
     air = ensemble["air_mass"].isel(cells).sum("level", skipna=False) / area
-    pressure = _layer_pressure(HybridLevels.from_dataset(ensemble), _values(_blend(air, place), ["point"]))
+    pressure = _layer_pressure(HybridLevels.from_dataset(ensemble), values_of(blend(air, place), ["point"]))
     on_levels = metrics.interpolate_log_pressure(profile, pressure, here["pressure_level"])
     kernel, weight, prior, _ = (here[name] for name in KERNEL)
     return metrics.column_average(on_levels, kernel, weight, prior, here["xco2_prior"])

@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from gencarbon import covariances as module
 from gencarbon.cli_covariance import covariance_command
-from gencarbon.covariances import covariance, gaspari_cohn, great_circle_km, write_covariance
+from gencarbon.covariances import EARTH_KM, covariance, gaspari_cohn
+from gencarbon.data.store import write_netcdf
 from gencarbon.errors import InputError
+from gencarbon.metrics.ranks import great_circle
 from gencarbon.observation_scores import score_columns
 from tests.observed import blend, brute_columns, make_soundings, make_stations
 from tests.synthetic import synthetic_ensemble
@@ -122,17 +124,6 @@ def test_members_twice_as_far_from_their_mean_quadruple_it(E, stations, sounding
         np.testing.assert_allclose(twice["mean"], once["mean"], rtol=1e-12)
 
 
-def test_around_the_mean_network_counts_what_sets_the_mean_apart(E, stations, soundings):
-    E["co2_mean_network"] = (E.co2.mean("member") + 0.5).assign_attrs(PPM)
-    for sites in (stations, soundings.assign(averaging_kernel=0 * soundings.averaging_kernel + 1)):
-        plain, made = covariance(E, sites), covariance(E, sites, around="mean_network")
-        expected = plain.covariance * (MEMBERS - 1) / MEMBERS + 0.25
-        np.testing.assert_allclose(made.covariance, expected, rtol=1e-9)
-        np.testing.assert_allclose(made.mean_network, made["mean"] + 0.5, rtol=1e-12)
-        assert made.attrs["around"] == "the mean network, divided by 9"
-        assert made.attrs["rank"] == 9 == np.linalg.matrix_rank(made.covariance)
-
-
 def test_gaspari_cohn_is_the_published_function():
     z = np.linspace(0, 3, 3001)
     taper = gaspari_cohn(1500 * z, 1500)
@@ -154,7 +145,7 @@ def test_gaspari_cohn_is_the_convolution_of_a_cone_with_itself(apart):
 
 def test_great_circles_have_known_lengths():
     lat, lon = np.array([0.0, 0, 90, 0, 50, 50]), np.array([0.0, 90, 0, 180, 8, 368.001])
-    d = great_circle_km(lat, lon, slice(0, 6))
+    d = EARTH_KM * great_circle(lat, lon, slice(0, 6))
     quarter = np.pi / 2 * 6371
     np.testing.assert_allclose(d[0, :4], [0, quarter, quarter, 2 * quarter], rtol=1e-12)
     assert d[4, 5] == pytest.approx(np.deg2rad(0.001) * np.cos(np.deg2rad(50)) * 6371, rel=1e-6)
@@ -166,7 +157,7 @@ def test_tapers_leave_the_diagonal_and_nothing_beyond_two_half_widths(E, station
     C, L = made.covariance.values, made.localized.values
     np.testing.assert_array_equal(np.diag(L), np.diag(C))
     apart = abs(made.time.values[:, None] - made.time.values) / np.timedelta64(1, "h")
-    far = great_circle_km(made.lat.values, made.lon.values, slice(None))
+    far = EARTH_KM * great_circle(made.lat.values, made.lon.values, slice(None))
     beyond = (apart >= 18) | (far >= 6000)
     assert not L[beyond].any()
     assert C[beyond].any()
@@ -184,11 +175,11 @@ def test_the_taper_on_the_sphere_is_semidefinite_up_to_its_limit(length_km):
     rng = np.random.default_rng(2)
     lat, lon = np.rad2deg(np.arcsin(rng.uniform(-1, 1, 400))), rng.uniform(0, 360, 400)
     lat[:7], lon[:7] = 0, np.arange(7) * 360 / 7  # and a ring, the hard case
-    assert_psd(gaspari_cohn(great_circle_km(lat, lon, slice(None)), length_km))
+    assert_psd(gaspari_cohn(EARTH_KM * great_circle(lat, lon, slice(None)), length_km))
 
 
 def test_a_taper_that_reaches_round_the_globe_is_not_semidefinite():
-    ring = gaspari_cohn(great_circle_km(np.zeros(4), np.arange(4) * 90.0, slice(None)), 30000)
+    ring = gaspari_cohn(EARTH_KM * great_circle(np.zeros(4), np.arange(4) * 90.0, slice(None)), 30000)
     assert np.linalg.eigvalsh(ring)[0] < -1e-3  # hence the limit that is refused
 
 
@@ -196,8 +187,7 @@ def test_a_taper_that_reaches_round_the_globe_is_not_semidefinite():
 def test_lazy_chunks_change_no_bit(E, stations, soundings, chunks):
     lazy = E.chunk(dict(zip(E.co2.dims, chunks)))
     for sites in (stations, soundings):
-        made = covariance(lazy, sites, around="mean_network")  # samples the members as "mean" does
-        xr.testing.assert_identical(made, covariance(E, sites, around="mean_network"))
+        xr.testing.assert_identical(covariance(lazy, sites), covariance(E, sites))
 
 
 def test_blocks_change_no_bit_and_are_reported(E, stations, soundings, monkeypatch):
@@ -258,14 +248,9 @@ def spoiled(ds, name, **where):
 
 REFUSED = {  # ensemble, stations, soundings -> arguments
     "members": (lambda E, s, c: (E.isel(member=slice(7)), s), "expected at least 8 members, got 7; sample more"),
-    "around": (lambda E, s, c: (E, s, "median"), "around: expected mean or mean_network, got 'median'; choose"),
-    "no network": (
-        lambda E, s, c: (E.drop_vars("co2_mean_network"), s, "mean_network"),
-        r"got no \['co2_mean_network'\]",
-    ),
-    "length": (lambda E, s, c: (E, s, "mean", 0.0), "length_km: expected a half-width above 0 .*, got 0; give another"),
-    "too long": (lambda E, s, c: (E, s, "mean", 1e4 + 8), "length_km: expected .* up to 10008 km, .* got 10008"),
-    "hours": (lambda E, s, c: (E, s, "mean", None, np.nan), "hours: expected a half-width above 0, got nan; give"),
+    "length": (lambda E, s, c: (E, s, 0.0), "length_km: expected a half-width above 0 .*, got 0; give another"),
+    "too long": (lambda E, s, c: (E, s, 1e4 + 8), "length_km: expected .* up to 10008 km, .* got 10008"),
+    "hours": (lambda E, s, c: (E, s, None, np.nan), "hours: expected a half-width above 0, got nan; give"),
     "both": (lambda E, s, c: (E, s.merge(c, compat="override")), "either a dim station or a dim sounding"),
     "neither": (lambda E, s, c: (E, s.rename(station="site")), r"got dims \('site',\); rename"),
     "no station": (lambda E, s, c: (E, s.isel(station=[])), r"expected 1 \.\. 20000 observations, got 0"),
@@ -322,7 +307,7 @@ def test_too_many_observations_are_refused_before_any_is_read(E, stations):
 def test_a_file_says_what_it_is_and_comes_back(E, stations, soundings, tmp_path):
     for sites, file in ((stations.assign_coords(station=list("abcde")), "s.nc"), (soundings, "c.nc")):
         made = covariance(E, sites)
-        write_covariance(made, tmp_path / file)
+        write_netcdf(made, tmp_path / file)
         with xr.open_dataset(tmp_path / file, engine="h5netcdf") as back:
             xr.testing.assert_identical(back.load(), made)
         for name, variable in made.data_vars.items():

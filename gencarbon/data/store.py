@@ -281,3 +281,10 @@ def _index(array: xr.DataArray, window: tuple[slice, ...], wrong: np.ndarray) ->
 def _said(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:160] if lines else 'no message'}"
+
+
+def write_netcdf(made: xr.Dataset, path: Path) -> None:
+    """Writes netCDF at once: a kill never leaves half of it."""
+    partial = path.with_name(f"{path.name}.partial")
+    made.to_netcdf(partial, engine="h5netcdf")
+    partial.rename(path)

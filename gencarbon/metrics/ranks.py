@@ -82,7 +82,7 @@ def decorrelated_points(
     step = next(lags, times)
     e = e.reshape(-1, e.shape[-1])
     n = len(e)
-    apart = _angles(np.asarray(lat, np.float64), np.asarray(lon, np.float64))
+    apart = np.rad2deg(great_circle(np.asarray(lat, np.float64), np.asarray(lon, np.float64)))
     pairs = np.triu_indices(len(apart), 1)
     bins = (apart[pairs] / 5).astype(int)
     together = np.bincount(bins, (e.T @ e / n)[pairs], 37) / np.maximum(np.bincount(bins, minlength=37), 1)
@@ -119,8 +119,9 @@ def nominal_coverage(members: int) -> float:
     return (high - low) / (members + 1)
 
 
-def _angles(lat: Array, lon: Array) -> Array:
-    """Great-circle distances between points, (point, point) degrees."""
+def great_circle(lat: Array, lon: Array, rows: slice = slice(None)) -> Array:
+    """Angles of some points from all (n,) on the sphere, (row, n) radians: 2 arcsin(|u - v| / 2) of unit vectors u, v. Degrees in."""
     a, b = np.deg2rad(lat), np.deg2rad(lon)
-    xyz = np.stack([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)])
-    return np.rad2deg(np.arccos(np.clip(xyz.T @ xyz, -1, 1)))
+    unit = np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)
+    chord = np.sqrt(sum((u[rows, None] - u) ** 2 for u in unit))
+    return 2 * np.arcsin(np.minimum(chord / 2, 1.0))

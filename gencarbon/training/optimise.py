@@ -48,9 +48,8 @@ class Optimisation:
         if done.exists():
             network.load_state_dict(torch.load(done, weights_only=True))
             return
-        for (
-            parameter
-        ) in network.parameters():  # processes begin alike, whatever has drawn random numbers in one of them
+        # processes begin alike, whatever has drawn random numbers in one of them
+        for parameter in network.parameters():
             parameter.data = broadcast(parameter.data)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=phase.weight_decay
