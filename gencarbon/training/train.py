@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
@@ -38,6 +39,7 @@ from gencarbon.training.settings import PhaseConfig, TrainConfig
 from gencarbon.training.winds import train_winds
 
 SPLITS = "train", "validation"
+LONGEST_WAIT = timedelta(days=2)  # of processes for the first one, which makes the refined runs
 
 
 def hardware_precision(wanted: str) -> str:
@@ -69,6 +71,7 @@ class Trainer:
             mixed_precision=hardware_precision(config.precision),
             log_with="tensorboard",
             project_dir=str(folder),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
         )
         self.say = say if self.accelerator.is_main_process else lambda text: None
         self.loop = Optimisation(self.accelerator, folder, config.seed, config.checkpoint_every, self.say)
