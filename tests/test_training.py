@@ -22,7 +22,7 @@ from gencarbon.data.fluxes import IN_TOTAL, TRACERS
 from gencarbon.data.views import canonical_datasets
 from gencarbon.grid import coarsen_mean
 from gencarbon.metrics import budget_error_of_masses, crps_biased, crps_fair
-from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, spread_to_error
+from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, forecasts_of, spread_to_error
 from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.training.losses import almost_fair_crps, draw_known, prepare
@@ -238,10 +238,10 @@ def test_calibration_moves_the_knob_towards_spread_equal_to_error():
     config = CalibrateConfig(
         kind="calibrate", data="t", checkpoint="t", dates=2, frames=8, members=3, rounds=1
     )
-    before, level, lead = spread_to_error(pipe, store(), config)
+    before, level, lead = spread_to_error(forecasts_of(pipe, store(), config), config)
     scheduler = calibrate(pipe, store(), config, lambda s: None)
     assert scheduler.config.noise_scale == pytest.approx(1 / level) and lead == pytest.approx(before)
-    after = spread_to_error(pipe, store(), config)
+    after = spread_to_error(forecasts_of(pipe, store(), config), config)
     assert abs(np.log(after[0])) < abs(np.log(before))
     assert np.abs(np.log(after[1])).max() < np.abs(np.log(level)).max()
 
@@ -259,7 +259,7 @@ def test_the_scale_by_lead_follows_the_lead(tmp_path):
         rounds=1,
         lead_days=(0.25, 2.0),
     )
-    _, level, lead = spread_to_error(pipe, store(), config)
+    _, level, lead = spread_to_error(forecasts_of(pipe, store(), config), config)
     calibrate(pipe, store(), config, lambda s: None)
     scale = pipe.scheduler.start_scale(torch.tensor([0.0, 0.25, 1.125, 2.0, torch.inf], dtype=torch.float64))
     ends = [float(scale[0, k]) * float(level[0]) for k in range(5)]

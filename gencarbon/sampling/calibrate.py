@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import torch
 import xarray as xr
 from pydantic import Field, model_validator
 
@@ -15,6 +16,7 @@ from gencarbon.data.views import canonical_datasets
 from gencarbon.errors import InputError
 from gencarbon.metrics import ensemble_variance, spread_skill_ratio
 from gencarbon.sampling.components import NoiseSchedule
+from gencarbon.sampling.ensemble import Forecast, run_members
 from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
@@ -45,28 +47,40 @@ class CalibrateConfig(Config):
         return self
 
 
-def spread_to_error(
-    pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig
-) -> tuple[float, Array, Array]:
-    """Spread-skill ratios of forecasts over `store`, air-mass weighted, generated frames only: overall, by level, and by lead.
+Case = tuple[list[Forecast], xr.Dataset]  # what members are made from, and the reference
 
-    A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
-    """
-    last = store.sizes["time"] - config.frames
-    variance, squared_error = 0.0, 0.0
+
+def forecasts_of(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) -> list[Case]:
+    """One case per date. Refined runs, most of the work, are made here and serve every round."""
+    last, made = store.sizes["time"] - config.frames, []
+    step_days = float(store.attrs["step_seconds"]) / SECONDS_PER_DAY
+    if last < 0 or config.lead_days[-1] > (config.frames - 1) * step_days:
+        raise InputError(
+            f"calibration needs forecasts that fit into the split and reach every lead, got {config.frames} frames of {step_days:g} days, "
+            f"a split of {store.sizes['time']} and leads to {config.lead_days[-1]:g} days; set frames, or fewer leads"
+        )
     for k in range(config.dates):
         first = round(k * last / max(1, config.dates - 1))
         sets = canonical_datasets(store, slice(first, first + config.frames))
         truth = sets.pop("reference")
-        co2 = pipe(**sets, members=config.members, seed=config.seed)["co2"].values[:, 1:]
+        made.append((pipe.forecasts(**sets)[0], truth))
+    return made
+
+
+def spread_to_error(cases: list[Case], config: CalibrateConfig) -> tuple[float, Array, Array]:
+    """Spread-skill ratios of forecasts, air-mass weighted, generated frames only: overall, by level, and by lead.
+
+    A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
+    """
+    variance, squared_error = 0.0, 0.0
+    for forecasts, truth in cases:
+        members = run_members(forecasts, config.seed, range(config.members), torch.get_num_threads())
+        co2 = np.stack([made[1:] for _, made, _ in members])
         weight = truth["air_mass"].values[1:]
         variance = variance + (ensemble_variance(co2) * weight).sum((-2, -1))
         squared_error = squared_error + ((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum((-2, -1))
-    days = np.arange(1, config.frames) * float(store.attrs["step_seconds"]) / SECONDS_PER_DAY
-    if config.lead_days[-1] > days[-1]:
-        raise InputError(
-            f"calibration needs forecasts that reach every lead of lead_days, got {days[-1]:g} days for {config.lead_days}; set more frames"
-        )
+    step_days = cases[0][0][0].pipe.grid.step_seconds / SECONDS_PER_DAY
+    days = np.arange(1, config.frames) * step_days
     shares = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
     ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
     return (
@@ -86,10 +100,11 @@ def calibrate(
     levels = pipe.grid.layers.count
     if config.sampler is not None and config.sampler != pipe.scheduler.config.sampler:
         pipe.scheduler = NoiseSchedule(config.sampler)
+    cases = forecasts_of(pipe, store, config)
     by_level = np.ones(levels) * np.array(pipe.scheduler.config.noise_scale)
     by_lead = np.interp(config.lead_days, pipe.scheduler.config.lead_days, pipe.scheduler.config.lead_scale)
     for _ in range(config.rounds):
-        overall, level, lead = spread_to_error(pipe, store, config)
+        overall, level, lead = spread_to_error(cases, config)
         by_level, by_lead = by_level / level, by_lead * overall / lead
         scales = {"noise_scale": by_level, "lead_scale": by_lead, "lead_days": np.array(config.lead_days)}
         settings = pipe.scheduler.settings | {name: tuple(map(float, x)) for name, x in scales.items()}
