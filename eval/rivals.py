@@ -12,10 +12,12 @@ from rich.progress import track
 
 from gencarbon import baselines
 from gencarbon.baselines import Archive, Baseline
+from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.sampling.coarse_run import one_thread
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
+from gencarbon.terminal import cache_folder
 from gencarbon.transport.offline import AirMotion, OfflineRun
 
 Ensemble = Callable[..., xr.Dataset]
@@ -23,7 +25,7 @@ LIMITED = {"co2_van_leer": "van_leer", "co2_ppm": "ppm"}  # scored beside every 
 
 
 def roster(pipe: CO2Pipeline, archive: Archive, data: dict[str, Any]) -> dict[str, Ensemble]:
-    """Ensembles by name. data: `winds_amplitude` and `fluxes_amplitude`, chosen on validation."""
+    """Ensembles by name. data: `winds_amplitude` and `fluxes_amplitude`, chosen on validation; `twin`, a training run."""
     place: ModelGrid = pipe.grid
     rules = {
         "persistence": baselines.persistence,
@@ -36,7 +38,19 @@ def roster(pipe: CO2Pipeline, archive: Archive, data: dict[str, Any]) -> dict[st
     made["perturbed fluxes"] = Baseline(
         place, baselines.perturbed_fluxes(data["fluxes_amplitude"]), closes=False
     )
+    made["CRPS twin"] = trained(data["twin"])
     return made
+
+
+def trained(name: str) -> CO2Pipeline:
+    """The pipeline of a training run in the cache folder. Raises InputError where it is missing."""
+    folder = cache_folder() / "runs" / name / "calibrated"
+    if not folder.exists():
+        raise InputError(
+            f"the benchmark holds the generator against {name}, found none in {folder}; train it (gencarbon train configs/train_{name}.yaml)"
+            f" and calibrate it (gencarbon calibrate configs/calibrate_hsco2.yaml --checkpoint {folder.parent / 'pipeline'} --out {folder})"
+        )
+    return CO2Pipeline.from_pretrained(folder)
 
 
 def with_sampler(pipe: CO2Pipeline, settings: dict[str, Any]) -> CO2Pipeline:

@@ -49,6 +49,9 @@ def train(
 def calibrate_command(
     config: Annotated[Path, typer.Argument(help="a file of kind `calibrate`")],
     out: Annotated[Path, typer.Option(help="folder for the calibrated checkpoint")],
+    checkpoint: Annotated[
+        str | None, typer.Option(help="another than the config's: the folder that `gencarbon train` printed")
+    ] = None,
 ) -> None:
     """Fit the spread knob on the validation split and save the checkpoint with it."""
     from gencarbon.data.checks import refuse_existing
@@ -58,7 +61,7 @@ def calibrate_command(
 
     settings = CalibrateConfig.load(config)
     refuse_existing(out)
-    pipe = CO2Pipeline.from_pretrained(settings.checkpoint)
+    pipe = CO2Pipeline.from_pretrained(checkpoint or settings.checkpoint)
     calibrate(pipe, open_dataset(cache_folder() / "data" / settings.data / "validation.zarr"), settings, say)
     pipe.save_pretrained(out)
 

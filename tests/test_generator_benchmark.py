@@ -19,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 DATA = {
     "config": "configs/data_tiny.yaml", "checkpoint": "tiny", "members": 4, "rival_members": 2, "dates": 8, "frames": 9, "winds_amplitude": 0.2,
-    "fluxes_amplitude": 0.5, "samplers": {"few steps": {"sampler": "dpmpp_2m", "steps": 2}}, "rollout_members": 3, "downscaling_dates": 2,
-    "downscaling_members": 3, "condition_dates": 2, "condition_frames": 9, "condition_members": 3,
+    "fluxes_amplitude": 0.5, "twin": "twin", "samplers": {"few steps": {"sampler": "dpmpp_2m", "steps": 2}},
+    "rollout_members": 3, "downscaling_dates": 2, "downscaling_members": 3, "condition_dates": 2, "condition_frames": 9, "condition_members": 3,
 }  # fmt: skip
 
 
@@ -44,6 +44,7 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setattr(condition, "CELLS", ((6, 3), (3, 9)))
     monkeypatch.setattr(condition, "LATER", 4)
     monkeypatch.setenv("GENCARBON_CACHE", str(tmp_path))
+    (tmp_path / "runs" / "twin" / "calibrated").mkdir(parents=True)
     return pipe, split
 
 
@@ -82,7 +83,11 @@ def test_every_limit_names_a_figure_and_an_untrained_model_misses(world):
         and value("downscaling/crps_over_interpolation_mae") > 0.5
     )
     assert value("condition/shifted") == pytest.approx(1, abs=1e-3)
-    assert {"crps_over_rival/few steps/settled/2.00d", "rival/ridge propagator/crps"} <= result.figures.keys()
+    assert {
+        "crps_over_rival/few steps/settled/2.00d",
+        "rival/ridge propagator/crps",
+        "rival/CRPS twin/crps",
+    } <= result.figures.keys()
     json.dumps(result.notes)
     assert "different task" in result.notes["published"]
 

@@ -125,6 +125,19 @@ def test_a_killed_run_resumes_exactly(data, tmp_path):
     assert "validation_loss" in log and list((tmp_path / "whole").rglob("events.out*"))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_one_step_may_be_trained_alone(data, tmp_path):
+    alone = {"remainder": None, "winds": None, "one_step": CONFIG["one_step"] | {"from_denoiser": False}}
+    pipe = CO2Pipeline.from_pretrained(
+        Trainer(TrainConfig.parse(CONFIG | alone), data, tmp_path / "alone", lambda s: None).run()
+    )
+    assert pipe.scheduler.config.sampler == "one_step"
+    assert pipe(**inputs(8), members=2).co2.std("member")[1:].min() > 0
+    for wrong in ({"one_step": None}, {"one_step": CONFIG["one_step"]}):
+        with pytest.raises(InputError, match="does not sample"):
+            TrainConfig.parse(CONFIG | alone | wrong)
+
+
 def test_missing_data_is_refused(tmp_path):
     with pytest.raises(InputError, match="gencarbon data build"):
         Trainer(TrainConfig.parse(CONFIG), tmp_path, tmp_path / "run")
@@ -227,7 +240,7 @@ def test_a_store_holds_what_users_sample_from():
     assert np.allclose(made["reference"].co2, 400 + (weights * store().tracer.values[:, 2:8]).sum(0))
 
 
-@pytest.mark.parametrize("name", ["train_hsco2", "train_tiny"])
+@pytest.mark.parametrize("name", ["train_hsco2", "train_hsco2_twin", "train_tiny"])
 def test_shipped_training_configs_load(name):
     assert isinstance(load_any(f"configs/{name}.yaml"), TrainConfig)
 

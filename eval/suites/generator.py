@@ -87,10 +87,9 @@ def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores,
         first = int(np.searchsorted(store.time.values, case["reference"].time.values[0]))
         beside = {n: run[first : first + data["frames"]] for n, run in limited.items()}
         for name, model in models.items():
-            key = {"case": first, "model": name, "digest": pipe.digest, "seed": seed, "data": data}
-            members = (
-                data["members"] if name == "gencarbon" or name in data["samplers"] else data["rival_members"]
-            )
+            digest = getattr(model, "digest", pipe.digest)
+            key = {"case": first, "model": name, "digest": digest, "seed": seed, "data": data}
+            members = data["members" if model is pipe else "rival_members"]
             make = lambda m=model, b=beside, c=case, n=members: _scores(m, c, b, n, seed, m is pipe)  # noqa: E731
             parts[name].append(remembered("generator", key, make))
     pooled = {name: reduce(add, found) for name, found in parts.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gencarbon.config import Config, register
 from gencarbon.data.settings import RefinedConfig
@@ -60,5 +60,13 @@ class TrainConfig(Config):
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")
     mean: PhaseConfig
-    remainder: PhaseConfig
+    remainder: PhaseConfig | None = Field(None, description="left out: no diffusion, one_step alone")
     one_step: OneStepConfig | None = Field(None, description="left out: no one-step sampler")
+
+    @model_validator(mode="after")
+    def _something_samples(self) -> TrainConfig:
+        if self.remainder is None and (self.one_step is None or self.one_step.from_denoiser):
+            raise ValueError(
+                "expected a remainder phase, or a one_step phase with from_denoiser: false, got neither; a mean network alone does not sample"
+            )
+        return self

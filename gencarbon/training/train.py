@@ -24,6 +24,7 @@ from gencarbon.model import ResidualDenoiser, WindNetwork
 from gencarbon.sampling.coarse_run import one_thread
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
+from gencarbon.sampling.samplers import DEFAULT_SAMPLER
 from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.training.losses import (
     Window,
@@ -111,12 +112,13 @@ class Trainer:
         self.say(
             f"remainder, in residual units per level: {self.normalizer.remainder_std.numpy().round(3).tolist()}"
         )
-        self._phase(
-            "remainder",
-            config.remainder,
-            self.model.remainder_net,
-            lambda w, g: remainder_loss(self.model, w, unit, g),
-        )
+        if config.remainder is not None:
+            self._phase(
+                "remainder",
+                config.remainder,
+                self.model.remainder_net,
+                lambda w, g: remainder_loss(self.model, w, unit, g),
+            )
         if config.one_step is not None:
             if config.one_step.from_denoiser:
                 self.model.one_step_net.load_state_dict(self.model.remainder_net.state_dict())
@@ -172,7 +174,8 @@ class Trainer:
             self.train.step_seconds,
             *self.train.refined_by,
         )
-        return CO2Pipeline(self.model, NoiseSchedule(), self.normalizer, place, self.winds)
+        sampler = "one_step" if self.config.remainder is None else DEFAULT_SAMPLER
+        return CO2Pipeline(self.model, NoiseSchedule(sampler), self.normalizer, place, self.winds)
 
     def _phase(
         self,
@@ -202,7 +205,7 @@ class Trainer:
         before = {
             "mean": 0,
             "remainder": config.mean.steps,
-            "one_step": config.mean.steps + config.remainder.steps,
+            "one_step": config.mean.steps + (config.remainder.steps if config.remainder else 0),
         }
         offset = before[name] * config.batch * count
         first = [offset + (k * count + process) * config.batch for k in range(step, steps)]
