@@ -55,3 +55,42 @@ def data_info(file: Annotated[Path, typer.Argument(help="a NetCDF or Zarr file")
     from gencarbon.data.info import describe_file
 
     console.print(describe_file(file)[0])
+
+
+@data_app.command("prepare")
+def data_prepare(
+    winds: Annotated[
+        list[str], typer.Option(help="files of winds and humidity; a path, or a quoted pattern; repeatable")
+    ],
+    fluxes: Annotated[list[str], typer.Option(help="files of surface fluxes")],
+    start: Annotated[str, typer.Option(help="first date, such as 2018-06-01 or 2018-06-01T06")],
+    days: Annotated[float, typer.Option(min=0, help="length of the period")],
+    out: Annotated[
+        Path, typer.Option(help="folder for winds.zarr, fluxes.zarr, initial.zarr and background.zarr")
+    ],
+    initial: Annotated[list[str] | None, typer.Option(help="files of CO2 that give the first state")] = None,
+    background: Annotated[list[str] | None, typer.Option(help="files of CO2 of a coarse run")] = None,
+    checkpoint: Annotated[str, typer.Option(help="whose cells, layers and step are made")] = "hsco2",
+) -> None:
+    """Put files of CarbonTracker, CAMS, ERA5, GEOS-Chem and others on a checkpoint's grid, ready to sample. Kill it and run it again: it goes on."""
+    from gencarbon.data.prepare import frame_times, matching, prepared, write_frames
+    from gencarbon.sampling.pipeline import CO2Pipeline
+
+    place = CO2Pipeline.from_pretrained(checkpoint).grid
+    times = frame_times(start, days, place.step_seconds)
+    given = {"winds": winds, "fluxes": fluxes, "initial": initial, "background": background}
+    files = {role: matching(patterns) for role, patterns in given.items() if patterns}
+    # all are looked at before any is written
+    made = {role: prepared(role, some, times, place.cells, place.layers) for role, some in files.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for role, ds in made.items():
+        asked = {"files": files[role], "start": start, "days": days, "checkpoint": checkpoint}
+        with bar(role) as progress:
+            task = progress.add_task(role, total=ds.sizes.get("time", 1))
+            write_frames(
+                ds,
+                out / f"{role}.zarr",
+                asked,
+                lambda done, total, t=task: progress.update(t, completed=done),
+            )
+        say(f"{role}: {out / f'{role}.zarr'}; {ds.attrs.get('repairs', 'used as it is')}")

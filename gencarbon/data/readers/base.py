@@ -61,9 +61,9 @@ def needed(ds: xr.Dataset, names: tuple[str, ...], source: str, remedy: str) -> 
 
 
 def numbers(ds: xr.Dataset, theirs: str, ours: str, source: str) -> xr.DataArray:
-    """A variable in the units of `variables.VARIABLES[ours]`, by its own units attribute, which must be there."""
+    """A variable in float64 and in the units of `variables.VARIABLES[ours]`, by its own units attribute, which must be there."""
     array, _ = convert(ds[theirs], ours, f"{source}, variable {theirs} as")
-    return array.rename(ours)
+    return array.astype(np.float64).rename(ours)
 
 
 def upright(ds: xr.Dataset, source: str, top_first: bool = False) -> xr.Dataset:

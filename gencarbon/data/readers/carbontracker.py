@@ -36,7 +36,7 @@ def _read_molefraction(ds: xr.Dataset) -> xr.Dataset:
     air = base.numbers(ds, "air_mass", "air_mass", source)
     area = xr.DataArray(LatLonGrid.from_dataset(ds).area, dims=("lat", "lon"))
     wind = {name: base.numbers(ds, name, name, source) for name in ("u", "v") if name in ds}
-    humidity = ds["specific_humidity"] if "specific_humidity" in ds else None
+    humidity = ds.get("specific_humidity")
     ds = base.dried(ds.assign(co2=co2, cell_area=area, **wind), air, source, humidity)
     return base.finished(ds, source, "co2", "u", "v", "air_mass", "moist_air_mass", "surface_pressure")
 
