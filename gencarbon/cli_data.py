@@ -50,11 +50,12 @@ def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr 
 
 
 @data_app.command("info")
-def data_info(file: Annotated[Path, typer.Argument(help="a NetCDF or Zarr file")]) -> None:
-    """Say what a file is: role, times, grid, levels, units, PgC per year of fluxes."""
-    from gencarbon.data.info import describe_file
+def data_info(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr files")]) -> None:
+    """Say what files are: layout or role, times, grid, levels, units, what would be converted, PgC per year of fluxes."""
+    from gencarbon.data.info import describe_files
 
-    console.print(describe_file(file)[0])
+    for table, _ in describe_files(files):
+        console.print(table)
 
 
 @data_app.command("prepare")

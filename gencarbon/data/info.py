@@ -15,7 +15,9 @@ from rich.table import Table
 from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import hours, rename_axes, step_of
 from gencarbon.data.checks import check_sampling_inputs
+from gencarbon.data.readers import Reader, open_source
 from gencarbon.data.refusal import refusal
+from gencarbon.data.source_info import by_source, source_facts
 from gencarbon.data.store import FACE_FLUXES, canonical, open_dataset
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
@@ -57,6 +59,26 @@ def describe_file(path: str | Path) -> tuple[Table, dict[str, Any]]:
 
     InputError only where the file cannot be opened; what sampling would refuse is named under `refused`.
     """
+    return describe_files([path])[0]
+
+
+def describe_files(paths: Iterable[str | Path]) -> list[tuple[Table, dict[str, Any]]]:
+    """As `describe_file`, one for each source: files in a layout of others belong together, ours stand alone."""
+    sources, ours = by_source([str(path) for path in paths])
+    return [_described_source(*source) for source in sources] + [_described(path) for path in ours]
+
+
+def _described_source(reader: Reader, paths: list[str]) -> tuple[Table, dict[str, Any]]:
+    facts: dict[str, Any] = {"path": ", ".join(paths), "layout": reader.name}
+    facts |= _layout(open_source(paths))
+    try:
+        facts |= source_facts(reader, paths)[1]
+    except InputError as error:
+        facts["refused"] = str(error)
+    return _table(facts)
+
+
+def _described(path: str) -> tuple[Table, dict[str, Any]]:
     ds = open_dataset(path)
     roles = roles_of(ds)
     facts: dict[str, Any] = {"path": str(path), "role": ", ".join(roles) or "unknown"}
@@ -66,7 +88,11 @@ def describe_file(path: str | Path) -> tuple[Table, dict[str, Any]]:
             facts |= _totals(canonical(ds, role), role)
         except InputError as error:
             facts["refused"] = str(error)
-    table = Table("what", "value", title=str(path))
+    return _table(facts)
+
+
+def _table(facts: dict[str, Any]) -> tuple[Table, dict[str, Any]]:
+    table = Table("what", "value", title=facts["path"])
     for key, value in facts.items():
         if key != "path":
             table.add_row(key, _shown(value))
@@ -83,7 +109,9 @@ def check_files(paths: Iterable[str | Path]) -> list[Finding]:
     """One finding for each file and role; with sound winds and fluxes, one more on whether they fit."""
     findings: list[Finding] = []
     sound: dict[str, tuple[str, xr.Dataset]] = {}
-    for path in map(str, paths):
+    sources, ours = by_source([str(path) for path in paths])
+    findings += [_source_finding(*source) for source in sources]
+    for path in ours:
         try:
             ds = open_dataset(path)
             roles = roles_of(ds)
@@ -103,6 +131,17 @@ def check_files(paths: Iterable[str | Path]) -> list[Finding]:
     if "winds" in sound and "fluxes" in sound:
         findings.append(_together(sound))
     return findings
+
+
+def _source_finding(reader: Reader, paths: list[str]) -> Finding:
+    """Others' layouts cannot be sampled from as they are; `gencarbon data prepare` takes them."""
+    path = ", ".join(paths)
+    try:
+        facts = source_facts(reader, paths)[1]
+    except InputError as error:
+        return Finding(path, reader.name, False, str(error))
+    said = "; ".join(f"{k} {v:.6g}" for k, v in facts.items() if isinstance(v, float))
+    return Finding(path, reader.name, True, f"{facts['repairs']}; {said}; for `gencarbon data prepare`")
 
 
 def _together(sound: dict[str, tuple[str, xr.Dataset]]) -> Finding:

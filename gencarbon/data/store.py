@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from zarr.storage import ZipStore
 
 from gencarbon.data.axes import check_latitude, check_level, check_longitude, check_time, rename_axes
 from gencarbon.data.refusal import refusal
@@ -61,11 +62,11 @@ BLOCK_VALUES = 2**23  # values read at once while checking: 64 MiB in float64
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:
-    """The dataset at `path`, a Zarr folder or a netCDF file, lazily. Raises InputError for anything else."""
+    """The dataset at `path`, a Zarr folder, also zipped, or a netCDF file, lazily. Raises InputError for anything else."""
     path = Path(path)
     if not path.exists():
         raise refusal(str(path), "a Zarr folder or a netCDF file", "nothing at this path", "check the path")
-    if path.is_dir():
+    if path.is_dir() or path.suffix == ".zip":
         return _open_zarr(path)
     if path.stat().st_size == 0:
         raise refusal(str(path), "a netCDF file", "an empty file (0 bytes)", "copy or write it again")
@@ -80,17 +81,17 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 
 
 def _open_zarr(path: Path) -> xr.Dataset:
-    if not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
+    if path.is_dir() and not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
         unfinished = path.name.endswith(".partial")
         got = "an unfinished ensemble" if unfinished else "a folder without zarr.json or .zgroup"
         remedy = "repeat the command that began it" if unfinished else "give the path of the store itself"
         raise refusal(str(path), "a Zarr store", got, remedy)
     try:
-        return xr.open_zarr(path, chunks={}, consolidated=False)
+        store = ZipStore(path, mode="r") if path.suffix == ".zip" else path
+        return xr.open_zarr(store, chunks={}, consolidated=False)
     except Exception as error:  # zarr and xarray raise many kinds for a damaged store
-        raise refusal(
-            str(path), "a readable Zarr store", _said(error), "copy or write the store again"
-        ) from error
+        remedy = "copy or write the store again; in a zip file it lies at the top, not in a folder"
+        raise refusal(str(path), "a readable Zarr store", _said(error), remedy) from error
 
 
 def _open_netcdf(path: Path) -> xr.Dataset:
@@ -126,7 +127,7 @@ def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
     repairs += [counted] if counted else []
     _check_dims(ds, role)
     for name in map(str, ds.data_vars):
-        _check_values(ds[name], name, role)
+        check_values(ds[name], name, role)
     if "hybrid_a" in ds:
         _check_hybrid(ds, role)
     ds = describe(ds.transpose(*DIMS, ..., missing_dims="ignore"))
@@ -228,7 +229,7 @@ def _check_hybrid(ds: xr.Dataset, role: str) -> None:
         ) from None
 
 
-def _check_values(array: xr.DataArray, name: str, role: str) -> None:
+def check_values(array: xr.DataArray, name: str, role: str) -> None:
     """Read the variable once, block by block: NaN, infinity and values that no atmosphere has are refused."""
     bad, first = 0, None
     low, high = PLAUSIBLE.get(name, (-np.inf, np.inf))
