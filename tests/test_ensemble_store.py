@@ -71,6 +71,13 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path):
     xr.testing.assert_identical(again.load(), once.load())
 
 
+def test_a_member_is_one_file(tmp_path):
+    path = whole(tmp_path / "e.zarr").close()
+    assert sorted(p.name for p in (path / "co2" / "c").iterdir()) == ["0", "1", "2"]
+    assert len([p for p in (path / "co2" / "c").rglob("*") if p.is_file()]) == 3
+    assert xr.open_zarr(path).co2.encoding["chunks"][1] == 4  # of which frames can be read alone
+
+
 def test_a_lazy_template_is_the_same(tmp_path):
     build.ensemble_template().to_zarr(tmp_path / "t.zarr", zarr_format=3, consolidated=False)
     store = EnsembleWriter.create(
