@@ -58,6 +58,25 @@ def data_info(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr f
         console.print(table)
 
 
+@data_app.command("convert")
+def data_convert(
+    store: Annotated[Path, typer.Argument(help="an ensemble, or any other file of ours")],
+    out: Annotated[Path, typer.Argument(help="a new netCDF file, ending in .nc")],
+) -> None:
+    """Write a Zarr store as CF netCDF, for programs that read no Zarr (Panoply, ncview)."""
+    from gencarbon.data.checks import refuse_existing
+    from gencarbon.data.files import open_dataset, write_netcdf
+    from gencarbon.data.refusal import refusal
+
+    if out.suffix != ".nc":
+        raise refusal(
+            str(out), "a file ending in .nc", f"one ending in {out.suffix!r}", "choose another name"
+        )
+    refuse_existing(out)
+    write_netcdf(open_dataset(store), out)
+    say(f"netCDF: {out}")
+
+
 @data_app.command("prepare")
 def data_prepare(
     winds: Annotated[

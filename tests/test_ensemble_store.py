@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 
 from gencarbon.data.ensemble_store import EnsembleWriter
-from gencarbon.data.store import canonical, open_dataset
+from gencarbon.data.files import open_dataset
+from gencarbon.data.store import canonical
 from gencarbon.errors import InputError
 from gencarbon.variables import VARIABLES
 from tests import canonical as build

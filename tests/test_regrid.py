@@ -54,6 +54,15 @@ def test_shifted_longitudes_are_met_across_the_meridian(source):
 GRID_LAT = layouts.GRID.lat_bounds
 
 
+def test_air_keeps_its_pressure_on_a_sphere_of_another_radius(source):
+    wide = source.assign(
+        cell_area=source.cell_area * (6378.1 / 6371) ** 2
+    )  # of cells; the air was weighed on 6371 km
+    mean = lambda ds: float((ds.air_mass.isel(time=0).sum() * 9.80665) / COARSE.area.sum())  # noqa: E731
+    assert mean(on_cells(wide, COARSE)) == pytest.approx(98305, abs=1)
+    assert mean(on_cells(wide.drop_vars("surface_pressure"), COARSE)) == pytest.approx(98305 / 1.00223, abs=1)
+
+
 def test_the_same_cells_are_an_identity(source):
     made = on_cells(source, layouts.GRID)
     np.testing.assert_allclose(made.co2, source.co2, rtol=1e-12)

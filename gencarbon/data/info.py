@@ -15,10 +15,11 @@ from rich.table import Table
 from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import hours, rename_axes, step_of
 from gencarbon.data.checks import check_sampling_inputs
+from gencarbon.data.files import open_dataset
 from gencarbon.data.readers import Reader, open_source
 from gencarbon.data.refusal import refusal
 from gencarbon.data.source_info import by_source, source_facts
-from gencarbon.data.store import FACE_FLUXES, canonical, open_dataset
+from gencarbon.data.store import FACE_FLUXES, canonical
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.continuity import close, closure, conserve_air, face_fluxes
@@ -38,7 +39,7 @@ class Finding:
 def roles_of(ds: xr.Dataset) -> tuple[str, ...]:
     """What a dataset could serve as, guessed from its variables and dims; empty where nothing is known."""
     ds, _ = rename_axes(ds)
-    names = {str(VARIABLES[n].standard_name): n for n in ("co2", "flux", "u", "v")}
+    names = {standard: n for n in ("co2", "flux", "u", "v") for standard in VARIABLES[n].standard_names}
     held = {}
     for n in map(str, ds.data_vars):
         held[n if n in VARIABLES else names.get(str(ds[n].attrs.get("standard_name")), n)] = ds[n]

@@ -72,7 +72,8 @@ def prepared(
         held = ", ".join(map(str, ds.data_vars)) or "no variable"
         remedy = "see `gencarbon data info` for what each file is"
         raise refusal(f"{source} as {role}", f"a source of {', '.join(WANTED[role])}", held, remedy)
-    wanted = [name for name in (*WANTED[role], *AIR, "cell_area", "time_bounds") if name in ds]
+    wanted = (*WANTED[role], *AIR, "surface_pressure", "cell_area", "time_bounds")
+    wanted = [name for name in wanted if name in ds]
     ds = _near(ds[wanted], times)
     if role == "initial":
         times = times[:1]

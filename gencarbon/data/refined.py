@@ -14,8 +14,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from gencarbon.data.files import open_dataset
 from gencarbon.data.settings import RefinedConfig
-from gencarbon.data.store import open_dataset
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import describe

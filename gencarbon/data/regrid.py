@@ -53,8 +53,8 @@ def _summed(own: LatLonGrid, cells: LatLonGrid) -> Callable[[xr.DataArray], xr.D
 
 
 def on_cells(ds: xr.Dataset, cells: LatLonGrid) -> xr.Dataset:
-    """Fluxes keep their mass; mole fractions and winds are means weighted by air; air masses keep the pressure (radii of sources differ by
-    0.2 % of area)."""
+    """Fluxes keep their mass; mole fractions and winds are means weighted by air; air masses keep their weight per area, as the radii of
+    sources differ by 0.2 % of area."""
     own = LatLonGrid.from_dataset(ds)
     area = ds["cell_area"] if "cell_area" in ds else xr.DataArray(own.area, dims=("lat", "lon"))
     total, target = _summed(own, cells), xr.DataArray(cells.area, dims=("lat", "lon"))
@@ -64,10 +64,20 @@ def on_cells(ds: xr.Dataset, cells: LatLonGrid) -> xr.Dataset:
         for field in (field for field in INTENSIVE if field in ds):
             # layers under the ground hold no air, and nothing of what they are said to hold
             made[field] = (total(ds[name] * ds[field]) / air).where(air > 0, 0.0)
-        made[name] = air * float(target.sum() / area.sum())
+        made[name] = air * _growth(ds, ds[name], area, own) * target.sum()
     if "flux" in ds:
         made["flux"] = total(ds["flux"] * area) / target
     return describe(made.assign(cell_area=target.assign_coords(cells.coordinates())))
+
+
+def _growth(ds: xr.Dataset, air: xr.DataArray, area: xr.DataArray, own: LatLonGrid) -> xr.DataArray:
+    """One over the area, m2, on which the source weighed its air: not always that of its cells."""
+    if "surface_pressure" not in ds:
+        return 1 / area.sum()
+    pressure = (
+        ds["surface_pressure"].weighted(xr.DataArray(own.area, dims=("lat", "lon"))).mean(("lat", "lon"))
+    )
+    return pressure / GRAVITY / air.sum(("level", "lat", "lon"))
 
 
 def on_layers(ds: xr.Dataset, layers: HybridLevels) -> xr.Dataset:

@@ -10,10 +10,11 @@ import xarray as xr
 from gencarbon.budget import co2_mass, mass_to_ppm
 from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import check_time
+from gencarbon.data.files import open_dataset
 from gencarbon.data.readers import open_source, reader_of
 from gencarbon.data.readers.find import Reader
 from gencarbon.data.regrid import AIR
-from gencarbon.data.store import check_values, open_dataset
+from gencarbon.data.store import check_values
 from gencarbon.errors import InputError
 from gencarbon.grid import LatLonGrid
 

@@ -1,15 +1,13 @@
-"""`open_dataset` reads Zarr or netCDF; `canonical` makes one of our datasets of it, or refuses it."""
+"""`canonical` makes one of our datasets of what was opened, or refuses it."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from zarr.storage import ZipStore
 
 from gencarbon.data.axes import check_latitude, check_level, check_longitude, check_time, rename_axes
 from gencarbon.data.refusal import refusal
@@ -57,58 +55,7 @@ PLAUSIBLE = {  # smallest and largest value, canonical units
     "air_mass": (0.0, np.inf),
     "cell_area": (0.0, np.inf),
 }
-NETCDF = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5")
 BLOCK_VALUES = 2**23  # values read at once while checking: 64 MiB in float64
-
-
-def open_dataset(path: str | Path) -> xr.Dataset:
-    """The dataset at `path`, a Zarr folder, also zipped, or a netCDF file, lazily. Raises InputError for anything else."""
-    path = Path(path)
-    if not path.exists():
-        raise refusal(str(path), "a Zarr folder or a netCDF file", "nothing at this path", "check the path")
-    if path.is_dir() or path.suffix == ".zip":
-        return _open_zarr(path)
-    if path.stat().st_size == 0:
-        raise refusal(str(path), "a netCDF file", "an empty file (0 bytes)", "copy or write it again")
-    if path.suffix not in NETCDF:
-        raise refusal(
-            str(path),
-            "a Zarr folder or a file ending in .nc",
-            f"a file ending in {path.suffix!r}",
-            "convert it to netCDF or Zarr",
-        )
-    return _open_netcdf(path)
-
-
-def _open_zarr(path: Path) -> xr.Dataset:
-    if path.is_dir() and not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
-        unfinished = path.name.endswith(".partial")
-        got = "an unfinished ensemble" if unfinished else "a folder without zarr.json or .zgroup"
-        remedy = "repeat the command that began it" if unfinished else "give the path of the store itself"
-        raise refusal(str(path), "a Zarr store", got, remedy)
-    try:
-        store = ZipStore(path, mode="r") if path.suffix == ".zip" else path
-        return xr.open_zarr(store, chunks={}, consolidated=False)
-    except Exception as error:  # zarr and xarray raise many kinds for a damaged store
-        remedy = "copy or write the store again; in a zip file it lies at the top, not in a folder"
-        raise refusal(str(path), "a readable Zarr store", _said(error), remedy) from error
-
-
-def _open_netcdf(path: Path) -> xr.Dataset:
-    magic = path.open("rb").read(8)
-    hdf = magic == b"\x89HDF\r\n\x1a\n"
-    if not (hdf or magic[:3] == b"CDF"):
-        got = f"other content, beginning {magic[:8]!r}"
-        raise refusal(str(path), "a netCDF file", got, "the name says netCDF: give the real file")
-    try:
-        return xr.open_dataset(path, chunks={})
-    except Exception as error:  # each back end raises its own kinds
-        remedy = (
-            "install a reader of netCDF 4 (pip install h5netcdf) or copy the file again"
-            if hdf
-            else "copy the file again"
-        )
-        raise refusal(str(path), "a readable netCDF file", _said(error), remedy) from error
 
 
 def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
@@ -142,9 +89,9 @@ def _select(ds: xr.Dataset, role: str) -> tuple[xr.Dataset, list[str]]:
         [name for name in ds.coords if name not in ds.dims and name in VARIABLES and name != "member"]
     )
     for name in spec.required:
-        if name not in ds and (standard := VARIABLES[name].standard_name):
+        if name not in ds and (known := VARIABLES[name].standard_names):
             found = [
-                v for v in ds.data_vars if ds[v].attrs.get("standard_name") == standard and v not in VARIABLES
+                v for v in ds.data_vars if ds[v].attrs.get("standard_name") in known and v not in VARIABLES
             ]
             if len(found) == 1:
                 ds = ds.rename({found[0]: name})
@@ -277,15 +224,3 @@ def _index(array: xr.DataArray, window: tuple[slice, ...], wrong: np.ndarray) ->
         ", ".join(f"{dim}={int(i) + s.start}" for dim, i, s in zip(array.dims, where, window))
         or "its one value"
     )
-
-
-def _said(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160] if lines else 'no message'}"
-
-
-def write_netcdf(made: xr.Dataset, path: Path) -> None:
-    """Writes netCDF at once: a kill never leaves half of it."""
-    partial = path.with_name(f"{path.name}.partial")
-    made.to_netcdf(partial, engine="h5netcdf")
-    partial.rename(path)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
 from gencarbon.data.clips import ClipDataset, fit_scales
+from gencarbon.data.files import open_dataset
 from gencarbon.data.normalize import Normalizer
 from gencarbon.data.refined import refined_run_of
-from gencarbon.data.store import open_dataset
 from gencarbon.errors import InputError
 from gencarbon.grid import LatLonGrid
 from gencarbon.model import ResidualDenoiser, WindNetwork

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from gencarbon.constants import GRAVITY
-from gencarbon.data.axes import ANGLE_TOLERANCE
+from gencarbon.data.axes import ANGLE_TOLERANCE, check_latitude
 from gencarbon.data.refusal import refusal
 from gencarbon.data.units import convert
 from gencarbon.variables import DIMS, describe
@@ -30,15 +30,20 @@ from gencarbon.variables import DIMS, describe
 # mean over the globe, the year and the model's own gravity: Trenberth and Smith (2005), doi:10.1175/JCLI-3299.1
 DRY_PRESSURE = 98305.0  # Pa
 VAPOUR_PRESSURE = 244.0  # Pa
+HUMIDITY = dict.fromkeys(("kg kg-1", "kg/kg", "kg kg**-1", "1"), 1.0) | dict.fromkeys(
+    ("g kg-1", "g/kg"), 1e-3
+)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One layout. recognises: by names and attributes alone, also of one of several files; reads: names that it reads, for messages."""
+    """One layout. recognises: by names and attributes alone, also of one of several files; prepare: done to each file before
+    files are joined, where what joins them stands in none (a date in the name)."""
 
     name: str
     recognises: Callable[[xr.Dataset], bool]
     read: Callable[[xr.Dataset], xr.Dataset]
+    prepare: Callable[[xr.Dataset], xr.Dataset] | None = None
 
 
 def with_note(ds: xr.Dataset, *notes: str | None) -> xr.Dataset:
@@ -73,6 +78,7 @@ def upright(ds: xr.Dataset, source: str, top_first: bool = False) -> xr.Dataset:
     if lat.size > 1 and (np.diff(lat) < 0).all():
         ds = ds.isel(lat=slice(None, None, -1))
         notes.append("latitudes turned northward")
+    check_latitude(ds["lat"], source)
     ds, said = _eastward(ds, source)
     notes += said
     if "level" in ds.dims:
@@ -144,11 +150,19 @@ def dried(ds: xr.Dataset, air: xr.DataArray, source: str, humidity: xr.DataArray
     if moist and humidity is None:
         note = f"air mass is that of moist air ({found}) and humidity is not given: good as a weight alone"
         return with_note(ds.assign(moist_air_mass=air.assign_attrs(units="kg")), note)
-    if moist:
-        air = air * (1 - humidity)
+    if moist and humidity is not None:
+        air = air * (1 - _kg_per_kg(humidity, source))
     note = f"air mass found to be {'moist, dried by its humidity' if moist else 'dry'} ({found})"
     ds = ds.assign(air_mass=air, surface_pressure=air.sum("level") * GRAVITY / ds["cell_area"])
     return with_note(ds, note)
+
+
+def _kg_per_kg(humidity: xr.DataArray, source: str) -> xr.DataArray:
+    units = str(humidity.attrs.get("units", "none"))
+    if units not in HUMIDITY:
+        expected = f"units kg kg-1 or g kg-1 of {humidity.name}"
+        raise refusal(f"{source}: humidity", expected, f"units {units!r}", "set the units once you know them")
+    return humidity.astype(np.float64) * HUMIDITY[units]
 
 
 def finished(ds: xr.Dataset, source: str, *names: str) -> xr.Dataset:

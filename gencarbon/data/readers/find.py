@@ -8,12 +8,20 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from gencarbon.data.readers import carbontracker
+from gencarbon.data.files import open_dataset
+from gencarbon.data.readers import cams, carbonbench, carbontracker, era5, geoschem, inventories, merra2
 from gencarbon.data.readers.base import Reader
 from gencarbon.data.refusal import refusal
-from gencarbon.data.store import open_dataset
 
-READERS: tuple[Reader, ...] = (*carbontracker.READERS,)
+READERS: tuple[Reader, ...] = (
+    *carbontracker.READERS,
+    *carbonbench.READERS,
+    *cams.READERS,
+    *geoschem.READERS,
+    *era5.READERS,
+    *merra2.READERS,
+    *inventories.READERS,
+)
 
 
 def reader_of(ds: xr.Dataset) -> Reader | None:
@@ -37,6 +45,10 @@ def open_source(paths: Iterable[str | Path]) -> xr.Dataset:
     for path in map(str, paths):
         ds = open_dataset(path)
         ds.encoding["source"] = path
+        reader = reader_of(ds)
+        if reader is not None and reader.prepare is not None:
+            ds = reader.prepare(ds)
+            ds.encoding["source"] = path
         kinds.setdefault(tuple(sorted(map(str, ds.data_vars))), []).append(ds)
     parts = [_in_time(some) for some in kinds.values()]
     if len(parts) == 1:

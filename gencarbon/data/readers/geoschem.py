@@ -1,0 +1,53 @@
+"""GEOS-Chem: CO2 of SpeciesConc files and the air of StateMet files beside them, on latitudes and longitudes, versions 12 to 14."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from gencarbon.data.readers import base
+from gencarbon.data.readers.base import Reader
+
+CO2 = ("SpeciesConcVV_CO2", "SpeciesConc_CO2")  # from version 14, and before
+AIR = ("Met_DELPDRY", "Met_AD")
+WINDS = {"u": "Met_U", "v": "Met_V"}
+
+
+def _recognises(ds: xr.Dataset) -> bool:
+    return any(name in ds.data_vars for name in (*CO2, *AIR))
+
+
+def _first(ds: xr.Dataset, names: tuple[str, ...]) -> str:
+    """The first of `names` that is there; where none is, the first, which will be missed by its name."""
+    return next((name for name in names if name in ds), names[0])
+
+
+def _air(ds: xr.Dataset, source: str) -> xr.DataArray:
+    """kg per cell, of the pressure that dry air has in a layer, else the model's own mass. Whether it is dry is tested, not believed."""
+    if "Met_DELPDRY" not in ds:
+        return base.numbers(ds, "Met_AD", "air_mass", source)
+    return base.air_of_layers(base.numbers(ds, "Met_DELPDRY", "surface_pressure", source), ds["cell_area"])
+
+
+def _read(ds: xr.Dataset) -> xr.Dataset:
+    source = "GEOS-Chem"
+    name, air = _first(ds, CO2), _first(ds, AIR)
+    base.needed(ds, (name,), source, "give the SpeciesConc file along")
+    base.needed(ds, (air, "AREA"), source, "air is missing: give the StateMet file of the same dates along")
+    # `lev` falls with height and is no count of levels: hybi, 1 at the surface and 0 at the top, tells which end is up
+    top_first = "hybi" in ds and bool(ds["hybi"][0] < ds["hybi"][-1])
+    ds = base.upright(base.renamed(ds, {"lev": "level"}), source, top_first)
+    units = str(ds[name].attrs.get("units", "")).removesuffix("dry").strip()  # mol mol-1 dry
+    ds = ds.assign({name: ds[name].assign_attrs(units=units)})
+    co2 = base.numbers(ds, name, "co2", source)
+    # the polar boxes are half as high as the others, so that edges midway between latitudes are not theirs
+    ds = ds.assign(co2=co2, cell_area=base.numbers(ds, "AREA", "cell_area", source))
+    ds = ds.assign(
+        {ours: base.numbers(ds, theirs, ours, source) for ours, theirs in WINDS.items() if theirs in ds}
+    )
+    ds = base.dried(ds, _air(ds, source), source)
+    method = ds[name].attrs.get("averaging_method")
+    ds = base.with_note(ds, method and f"co2 is {method}, stamped as in the file")
+    return base.finished(ds, source, "co2", "u", "v", "air_mass", "moist_air_mass", "surface_pressure")
+
+
+READERS = (Reader("GEOS-Chem", _recognises, _read),)
