@@ -38,7 +38,11 @@ def _build_split(build) -> None:
 
 
 @data_app.command("check")
-def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr files")]) -> None:
+def data_check(
+    files: Annotated[
+        list[str], typer.Argument(help="NetCDF or Zarr files, or their addresses (s3://, gs://, https://)")
+    ],
+) -> None:
     """Say what is wrong or suspicious in files; exit 1 where sampling would refuse one."""
     from gencarbon.data.info import check_files
 
@@ -50,7 +54,11 @@ def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr 
 
 
 @data_app.command("info")
-def data_info(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr files")]) -> None:
+def data_info(
+    files: Annotated[
+        list[str], typer.Argument(help="NetCDF or Zarr files, or their addresses (s3://, gs://, https://)")
+    ],
+) -> None:
     """Say what files are: layout or role, times, grid, levels, units, what would be converted, PgC per year of fluxes."""
     from gencarbon.data.info import describe_files
 
@@ -58,23 +66,27 @@ def data_info(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr f
         console.print(table)
 
 
-@data_app.command("convert")
-def data_convert(
-    store: Annotated[Path, typer.Argument(help="an ensemble, or any other file of ours")],
-    out: Annotated[Path, typer.Argument(help="a new netCDF file, ending in .nc")],
+@data_app.command("copy")
+def data_copy(
+    store: Annotated[Path, typer.Argument(help="an ensemble, or another Zarr store of ours")],
+    out: Annotated[
+        str, typer.Argument(help="a new netCDF file, ending in .nc; or an address such as s3://bucket/E.zarr")
+    ],
 ) -> None:
-    """Write a Zarr store as CF netCDF, for programs that read no Zarr (Panoply, ncview)."""
+    """Copy a store: as CF netCDF for programs that read no Zarr (Panoply, ncview), or into a bucket as it is."""
     from gencarbon.data.checks import refuse_existing
-    from gencarbon.data.files import open_dataset, write_netcdf
+    from gencarbon.data.files import copy_store, open_dataset, write_netcdf
     from gencarbon.data.refusal import refusal
 
-    if out.suffix != ".nc":
-        raise refusal(
-            str(out), "a file ending in .nc", f"one ending in {out.suffix!r}", "choose another name"
-        )
-    refuse_existing(out)
-    write_netcdf(open_dataset(store), out)
-    say(f"netCDF: {out}")
+    ds = open_dataset(store)
+    if "://" in out:
+        copy_store(store, out)
+    elif out.endswith(".nc"):
+        refuse_existing(out)
+        write_netcdf(ds, Path(out))
+    else:
+        raise refusal(out, "a file ending in .nc, or an address", out, "choose another name")
+    say(f"copied: {out}")
 
 
 @data_app.command("prepare")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import xarray as xr
 from zarr.storage import ZipStore
 
@@ -13,7 +15,10 @@ NETCDF = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5")
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:
-    """The dataset at `path`, a Zarr folder, also zipped, or a netCDF file, lazily. Raises InputError for anything else."""
+    """The dataset at `path`, a Zarr folder, also zipped, or a netCDF file, lazily; `path` may be an address (s3://, gs://, https://).
+    Raises InputError for anything else."""
+    if "://" in str(path):
+        return _open_remote(str(path))
     path = Path(path)
     if not path.exists():
         raise refusal(str(path), "a Zarr folder or a netCDF file", "nothing at this path", "check the path")
@@ -45,6 +50,27 @@ def _open_zarr(path: Path) -> xr.Dataset:
         raise refusal(str(path), "a readable Zarr store", _said(error), remedy) from error
 
 
+def _open_remote(address: str) -> xr.Dataset:
+    """Credentials and endpoints are fsspec's: environment variables such as FSSPEC_S3_ENDPOINT_URL, FSSPEC_S3_ANON, FSSPEC_GS_TOKEN."""
+    files = _file_system(address)
+    try:
+        if Path(address).suffix in NETCDF:
+            # by blocks: variables are scattered over a file, and only some are wanted
+            return xr.open_dataset(files.open(address, cache_type="blockcache"), chunks={}, engine="h5netcdf")
+        return xr.open_zarr(address, chunks={})
+    except Exception as error:  # every protocol raises its own kinds
+        remedy = "check the address and the access to it"
+        raise refusal(address, "a Zarr store or a netCDF file", _said(error), remedy) from error
+
+
+def _file_system(address: str) -> Any:
+    try:
+        return fsspec.core.url_to_fs(address)[0]
+    except (ImportError, ValueError) as error:
+        remedy = "pip install 'gencarbon[cloud]', or give a local path"
+        raise refusal(address, "an address that can be reached", _said(error), remedy) from error
+
+
 def _open_netcdf(path: Path) -> xr.Dataset:
     magic = path.open("rb").read(8)
     hdf = magic == b"\x89HDF\r\n\x1a\n"
@@ -52,7 +78,7 @@ def _open_netcdf(path: Path) -> xr.Dataset:
         got = f"other content, beginning {magic[:8]!r}"
         raise refusal(str(path), "a netCDF file", got, "the name says netCDF: give the real file")
     try:
-        ds = xr.open_dataset(path, chunks={})
+        ds = xr.open_dataset(path, chunks={}, engine="h5netcdf" if hdf else "scipy")
         return ds if ds.data_vars or not hdf else _of_groups(path)
     except Exception as error:  # each back end raises its own kinds
         remedy = (
@@ -65,7 +91,7 @@ def _open_netcdf(path: Path) -> xr.Dataset:
 
 def _of_groups(path: Path) -> xr.Dataset:
     """The root of a file, and the variables of its groups as `GROUP/VARIABLE`."""
-    groups = xr.open_groups(path, chunks={})
+    groups = xr.open_groups(path, chunks={}, engine="h5netcdf")
     named = {f"{group}/{name}".strip("/"): ds[name] for group, ds in groups.items() for name in ds.data_vars}
     return groups["/"].assign(named)
 
@@ -78,5 +104,17 @@ def _said(error: Exception) -> str:
 def write_netcdf(made: xr.Dataset, path: Path) -> None:
     """Writes netCDF at once: a kill never leaves half of it."""
     partial = path.with_name(f"{path.name}.partial")
+    for name in made.coords:
+        made[name].encoding["_FillValue"] = None  # CF: coordinates have none missing
     made.to_netcdf(partial, engine="h5netcdf")
     partial.rename(path)
+
+
+def copy_store(store: Path, address: str) -> None:
+    """A Zarr store to an address (s3://...), whose root is written last: what is there only in part is no store yet."""
+    files = _file_system(address)
+    if files.exists(address):
+        raise refusal(address, "a new output", "one that exists", "choose another or delete it")
+    roots = [path for path in store.iterdir() if path.is_file()]
+    for path in sorted(path for path in store.rglob("*") if path.is_file() and path not in roots) + roots:
+        files.put_file(str(path), f"{address.rstrip('/')}/{path.relative_to(store).as_posix()}")

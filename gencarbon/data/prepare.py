@@ -53,7 +53,7 @@ def matching(patterns: Iterable[str]) -> list[str]:
     """Paths that patterns like `era5_*.nc` stand for, sorted; one without a match is refused."""
     found = []
     for pattern in patterns:
-        some = sorted(glob(pattern)) or ([pattern] if Path(pattern).exists() else [])
+        some = sorted(glob(pattern)) or ([pattern] if Path(pattern).exists() or "://" in pattern else [])
         if not some:
             raise refusal(pattern, "at least one file", "none of that name", "check the path or the pattern")
         found += some
