@@ -14,24 +14,29 @@ data_app = typer.Typer(help="Build the benchmark, check and describe files.", no
 
 @data_app.command("build")
 def data_build(
-    config: Annotated[Path, typer.Argument(help="a file of kind `data`, such as configs/data_tiny.yaml")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            help="a file of kind `data` (such as configs/data_tiny.yaml) or `files` (configs/data_carbonbench.yaml)"
+        ),
+    ],
     split: Annotated[list[str] | None, typer.Option(help="only this split; repeatable")] = None,
 ) -> None:
-    """Build HS-CO2 (winds, fluxes, reference, coarse run) into the cache. Kill it and run it again: it goes on."""
+    """Build winds, fluxes, reference and coarse run into the cache: HS-CO2, or your own files. Kill it and run it again: it goes on."""
+    from gencarbon.config import load_any
     from gencarbon.data.benchmark import Build
-    from gencarbon.data.settings import DataConfig
+    from gencarbon.data.own_files import FilesBuild, FilesConfig
 
-    settings = DataConfig.load(config)
+    settings = load_any(config)
+    build = FilesBuild if isinstance(settings, FilesConfig) else Build
     for part in settings.splits:
         if not split or part.name in split:
-            _build_split(Build(settings, part, cache_folder() / "data" / settings.name))
+            _build_split(build(settings, part, cache_folder() / "data" / settings.name))
 
 
 def _build_split(build) -> None:
     with bar(build.split.name) as progress:
-        task = progress.add_task(
-            f"{build.config.name} {build.split.name}: spin-up, then frames", total=build.frames
-        )
+        task = progress.add_task(f"{build.config.name} {build.split.name}", total=build.frames)
         path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
         progress.update(task, completed=build.frames)
     say(f"{build.split.name}: {path}")

@@ -72,8 +72,8 @@ def prepared(
         held = ", ".join(map(str, ds.data_vars)) or "no variable"
         remedy = "see `gencarbon data info` for what each file is"
         raise refusal(f"{source} as {role}", f"a source of {', '.join(WANTED[role])}", held, remedy)
-    wanted = (*WANTED[role], *AIR, "surface_pressure", "cell_area", "time_bounds")
-    wanted = [name for name in wanted if name in ds]
+    beside = ("cell_area", "time_bounds") if role == "fluxes" else (*AIR, "surface_pressure", "cell_area")
+    wanted = [name for name in (*WANTED[role], *beside) if name in ds]
     ds = _near(ds[wanted], times)
     if role == "initial":
         times = times[:1]
