@@ -59,6 +59,9 @@ def test_a_bucket_is_written_to_and_read_from(bucket, tmp_path):
     assert np.array_equal(open_dataset(f"{address}/f.nc").flux, canonical.fluxes().flux)
     (found,) = check_files([f"{address}/f.nc"])
     assert found.ok and found.role == "fluxes"
+    assert (
+        open_dataset(Path(f"{address}/f.nc")).sizes == canonical.fluxes().sizes
+    )  # as options of the command line come
 
 
 def test_half_a_copy_is_no_store(bucket, tmp_path, monkeypatch):

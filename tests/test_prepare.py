@@ -12,6 +12,7 @@ from gencarbon.data.prepare import frame_times, prepared, write_frames
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from tests import layouts
+from tests.broken_files import block_spoiled
 
 CELLS, LAYERS = LatLonGrid.equiangular(8, 16), HybridLevels.sigma(3)
 SIX = 21600.0
@@ -68,6 +69,15 @@ def test_a_killed_preparation_goes_on(tmp_path, monkeypatch):
     assert np.array_equal(written.flux, ds.flux) and np.array_equal(written.time, ds.time)
     with pytest.raises(InputError, match="another --out"):
         write_frames(ds, out, {"a": 1})
+
+
+def test_a_damaged_block_is_named(tmp_path):
+    (path,) = layouts.carbontracker_molefraction(tmp_path)
+    block_spoiled("u")([path])
+    times = frame_times("2018-06-01T00", 0.5, SIX)
+    with pytest.raises(InputError, match=f"{path}: u: expected values that can be read, got OSError"):
+        write_frames(prepared("winds", [path], times, CELLS, LAYERS), tmp_path / "w", {"files": [str(path)]})
+    assert not (tmp_path / "w").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,17 @@ import fsspec
 import xarray as xr
 from zarr.storage import ZipStore
 
-from gencarbon.data.refusal import refusal
+from gencarbon.data.refusal import refusal, said
 
+ADDRESS = re.compile(r"^([a-z][a-z0-9+]+):/+(.+)")  # a Path has lost one of two slashes
 NETCDF = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5")
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:
     """The dataset at `path`, a Zarr folder, also zipped, or a netCDF file, lazily; `path` may be an address (s3://, gs://, https://).
     Raises InputError for anything else."""
-    if "://" in str(path):
-        return _open_remote(str(path))
+    if address := ADDRESS.match(str(path)):
+        return _open_remote("://".join(address.groups()))
     path = Path(path)
     if not path.exists():
         raise refusal(str(path), "a Zarr folder or a netCDF file", "nothing at this path", "check the path")
@@ -44,10 +46,15 @@ def _open_zarr(path: Path) -> xr.Dataset:
         raise refusal(str(path), "a Zarr store", got, remedy)
     try:
         store = path if path.is_dir() else ZipStore(path, mode="r")
-        return xr.open_zarr(store, chunks={}, consolidated=False)
+        ds = xr.open_zarr(store, chunks={}, consolidated=False)
+        ds.encoding["source"] = str(path)
+        return ds
     except Exception as error:  # zarr and xarray raise many kinds for a damaged store
-        remedy = "copy or write the store again; in a zip file it lies at the top, not in a folder"
-        raise refusal(str(path), "a readable Zarr store", _said(error), remedy) from error
+        again = "copy or write the store again"
+        remedy = _dates(error) or (
+            again if path.is_dir() else f"{again}; it lies at the top of a zip file, not in a folder"
+        )
+        raise refusal(str(path), "a readable Zarr store", said(error), remedy) from error
 
 
 def _open_remote(address: str) -> xr.Dataset:
@@ -60,7 +67,7 @@ def _open_remote(address: str) -> xr.Dataset:
         return xr.open_zarr(address, chunks={})
     except Exception as error:  # every protocol raises its own kinds
         remedy = "check the address and the access to it"
-        raise refusal(address, "a Zarr store or a netCDF file", _said(error), remedy) from error
+        raise refusal(address, "a Zarr store or a netCDF file", said(error), remedy) from error
 
 
 def _file_system(address: str) -> Any:
@@ -68,11 +75,14 @@ def _file_system(address: str) -> Any:
         return fsspec.core.url_to_fs(address)[0]
     except (ImportError, ValueError) as error:
         remedy = "pip install 'gencarbon[cloud]', or give a local path"
-        raise refusal(address, "an address that can be reached", _said(error), remedy) from error
+        raise refusal(address, "an address that can be reached", said(error), remedy) from error
 
 
 def _open_netcdf(path: Path) -> xr.Dataset:
-    magic = path.open("rb").read(8)
+    try:
+        magic = path.open("rb").read(8)
+    except OSError as error:
+        raise refusal(str(path), "a file that may be read", said(error), "change its permissions") from error
     hdf = magic == b"\x89HDF\r\n\x1a\n"
     if not (hdf or magic[:3] == b"CDF"):
         got = f"other content, beginning {magic[:8]!r}"
@@ -81,12 +91,17 @@ def _open_netcdf(path: Path) -> xr.Dataset:
         ds = xr.open_dataset(path, chunks={}, engine="h5netcdf" if hdf else "scipy")
         return ds if ds.data_vars or not hdf else _of_groups(path)
     except Exception as error:  # each back end raises its own kinds
-        remedy = (
+        remedy = _dates(error) or (
             "install a reader of netCDF 4 (pip install h5netcdf) or copy the file again"
             if hdf
             else "copy the file again"
         )
-        raise refusal(str(path), "a readable netCDF file", _said(error), remedy) from error
+        raise refusal(str(path), "a readable netCDF file", said(error), remedy) from error
+
+
+def _dates(error: Exception) -> str | None:
+    """What to do where the file is whole and its dates alone cannot be read."""
+    return "correct the units of time, such as hours since 2018-01-01" if "time units" in str(error) else None
 
 
 def _of_groups(path: Path) -> xr.Dataset:
@@ -94,11 +109,6 @@ def _of_groups(path: Path) -> xr.Dataset:
     groups = xr.open_groups(path, chunks={}, engine="h5netcdf")
     named = {f"{group}/{name}".strip("/"): ds[name] for group, ds in groups.items() for name in ds.data_vars}
     return groups["/"].assign(named)
-
-
-def _said(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160] if lines else 'no message'}"
 
 
 def write_netcdf(made: xr.Dataset, path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,14 @@ import torch
 import xarray as xr
 from rich.table import Table
 
-from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import hours, rename_axes, step_of
 from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.files import open_dataset
-from gencarbon.data.readers import Reader, open_source
-from gencarbon.data.refusal import refusal
-from gencarbon.data.source_info import by_source, source_facts
-from gencarbon.data.store import FACE_FLUXES, canonical
+from gencarbon.data.observations import OBSERVATION_READERS
+from gencarbon.data.readers import READERS, Reader, open_source
+from gencarbon.data.refusal import refusal, said
+from gencarbon.data.source_info import Files, by_source, layout_of, source_facts
+from gencarbon.data.store import FACE_FLUXES, canonical, pgc_per_year
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.continuity import close, closure, conserve_air, face_fluxes
@@ -69,11 +70,15 @@ def describe_files(paths: Iterable[str | Path]) -> list[tuple[Table, dict[str, A
     return [_described_source(*source) for source in sources] + [_described(path) for path in ours]
 
 
-def _described_source(reader: Reader, paths: list[str]) -> tuple[Table, dict[str, Any]]:
-    facts: dict[str, Any] = {"path": ", ".join(paths), "layout": reader.name}
-    facts |= _layout(open_source(paths))
+def _described_source(reader: Reader, files: Files) -> tuple[Table, dict[str, Any]]:
+    facts: dict[str, Any] = {"path": ", ".join(files), "layout": reader.name}
+    if reader in OBSERVATION_READERS:  # at no even steps, on no grid
+        facts |= {key: _layout(ds)[key] for key in ("sizes", "units") for ds in files.values()}
+    else:
+        facts |= _layout(open_source(files))
     try:
-        facts |= source_facts(reader, paths)[1]
+        with _foreseen(facts["path"]):
+            facts |= source_facts(reader, files)
     except InputError as error:
         facts["refused"] = str(error)
     return _table(facts)
@@ -81,12 +86,14 @@ def _described_source(reader: Reader, paths: list[str]) -> tuple[Table, dict[str
 
 def _described(path: str) -> tuple[Table, dict[str, Any]]:
     ds = open_dataset(path)
-    roles = roles_of(ds)
+    with _foreseen(path):
+        roles = roles_of(ds)
     facts: dict[str, Any] = {"path": str(path), "role": ", ".join(roles) or "unknown"}
     facts |= _layout(ds)
     for role in roles:
         try:
-            facts |= _totals(canonical(ds, role), role)
+            with _foreseen(path):
+                facts |= _totals(canonical(ds, role), role)
         except InputError as error:
             facts["refused"] = str(error)
     return _table(facts)
@@ -114,17 +121,14 @@ def check_files(paths: Iterable[str | Path]) -> list[Finding]:
     findings += [_source_finding(*source) for source in sources]
     for path in ours:
         try:
-            ds = open_dataset(path)
-            roles = roles_of(ds)
-            if not roles:
-                held = ", ".join(map(str, ds.data_vars)) or "no variable"
-                raise refusal(path, "u and v, flux, or co2", held, "rename the variables: ds.rename(...)")
+            ds, roles = _known(path)
         except InputError as error:
             findings.append(Finding(path, "unknown", False, str(error)))
             continue
         for role in roles:
             try:
-                repairs = canonical(ds, role).attrs.get("repairs", "")
+                with _foreseen(path):
+                    repairs = canonical(ds, role).attrs.get("repairs", "")
                 findings.append(Finding(path, role, True, repairs))
                 sound.setdefault(role, (path, ds))
             except InputError as error:
@@ -134,15 +138,45 @@ def check_files(paths: Iterable[str | Path]) -> list[Finding]:
     return findings
 
 
-def _source_finding(reader: Reader, paths: list[str]) -> Finding:
-    """Others' layouts cannot be sampled from as they are; `gencarbon data prepare` takes them."""
-    path = ", ".join(paths)
+def _known(path: str) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """A file that no reader takes, and its roles; refused where it has none."""
+    ds = open_dataset(path)
+    with _foreseen(path):
+        layout_of(ds)  # refuses a file of two layouts
+        roles = roles_of(ds)
+    if not roles:
+        held = ", ".join(map(str, ds.data_vars)) or "no variable"
+        known = f"u and v, flux, or co2, or a layout of {', '.join(reader.name for reader in (*READERS, *OBSERVATION_READERS))}"
+        remedy = "rename the variables as `gencarbon data info` shows them for such files: ds.rename(...)"
+        raise refusal(path, known, held, remedy)
+    return ds, roles
+
+
+@contextmanager
+def _foreseen(path: str) -> Iterator[None]:
+    """What nobody foresaw in a file becomes a refusal too: whoever checks files cannot use a traceback."""
     try:
-        facts = source_facts(reader, paths)[1]
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        remedy = "if other programs read the file, please report this line"
+        raise refusal(path, "a file that can be made sense of", said(error), remedy) from error
+
+
+def _source_finding(reader: Reader, files: Files) -> Finding:
+    """Others' layouts cannot be sampled from as they are; `gencarbon data prepare` takes them."""
+    path = ", ".join(files)
+    try:
+        with _foreseen(path):
+            facts = source_facts(reader, files)
     except InputError as error:
         return Finding(path, reader.name, False, str(error))
-    said = "; ".join(f"{k} {v:.6g}" for k, v in facts.items() if isinstance(v, float))
-    return Finding(path, reader.name, True, f"{facts['repairs']}; {said}; for `gencarbon data prepare`")
+    if reader in OBSERVATION_READERS:
+        counts = f"{facts['observations']} observations, {facts['rejected']} rejected, {facts['period']}"
+        return Finding(path, reader.name, True, f"{counts}; {facts['repairs']}")
+    amounts = "; ".join(f"{k} {v:.6g}" for k, v in facts.items() if isinstance(v, float))
+    return Finding(path, reader.name, True, f"{facts['repairs']}; {amounts}; for `gencarbon data prepare`")
 
 
 def _together(sound: dict[str, tuple[str, xr.Dataset]]) -> Finding:
@@ -181,7 +215,8 @@ def _layout(ds: xr.Dataset) -> dict[str, Any]:
 def _totals(ds: xr.Dataset, role: str) -> dict[str, float]:
     """PgC per year of a flux, global mean ppm of CO2; ds is canonical."""
     if role == "fluxes":
-        return {"flux_pgc_per_year": _pgc_per_year(ds)}
+        area = LatLonGrid.from_dataset(ds).area
+        return {"flux_pgc_per_year": pgc_per_year(ds["flux"].astype(np.float64).mean("time"), area)}
     if role == "winds":
         return {"mean_surface_pressure_hpa": _area_mean(ds, ds["surface_pressure"]) / 100} | _closure(ds)
     if "air_mass" in ds:
@@ -209,12 +244,6 @@ def _closure(ds: xr.Dataset) -> dict[str, float]:
     seconds = float(step_of(ds["time"]) / np.timedelta64(1, "s"))
     air = close(*faces, ps[0], ps[1], seconds, grid, levels)
     return {f"closure_{k}": v for k, v in closure(*faces, air, seconds, grid).items()}
-
-
-def _pgc_per_year(ds: xr.Dataset) -> float:
-    area = xr.DataArray(LatLonGrid.from_dataset(ds).area, dims=("lat", "lon"))
-    kg_per_second = (ds["flux"].astype(np.float64).mean("time") * area).sum()
-    return float(kg_co2_to_pgc(kg_per_second * SECONDS_PER_YEAR))
 
 
 def _area_mean(ds: xr.Dataset, field: xr.DataArray) -> float:

@@ -51,6 +51,11 @@ def read_observations(source: str | Path | xr.Dataset) -> xr.Dataset:
     return found[0].read(ds)
 
 
+def usable(observations: xr.Dataset) -> NDArray[np.bool_]:
+    """Which of canonical observations, one after another, `Operator.of` can use at all. Raises InputError as it does."""
+    return _points(observations).usable
+
+
 @dataclass(frozen=True)
 class Operator:
     """y = c + H x: what each observation would be if x, dry CO2 (..., time, level, lat, lon) in ppm, were the truth.

@@ -12,6 +12,8 @@ import numpy as np
 import xarray as xr
 
 from gencarbon.constants import SECONDS_PER_DAY
+from gencarbon.data.blocks import reading
+from gencarbon.data.files import open_dataset
 from gencarbon.data.readers import open_source, read
 from gencarbon.data.refusal import refusal
 from gencarbon.data.regrid import AIR, at_steps, on_cells, on_layers
@@ -97,7 +99,12 @@ def write_frames(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """`ds` as a Zarr store, BLOCK frames at a time; a run that was killed goes on after the last block. made_from (JSON): what tells one
-    run from another."""
+    run from another, with the `files` that are read."""
+    with reading(lambda: ((file, open_dataset(file)) for file in made_from.get("files", ()))):
+        _write_frames(ds, path, made_from, progress)
+
+
+def _write_frames(ds: xr.Dataset, path: Path, made_from: dict, progress: Callable[[int, int], None]) -> None:
     if path.exists():
         raise refusal(str(path), "a new output", "one that exists", "choose another --out or delete it")
     partial, text = path.with_name(f"{path.name}.partial"), json.dumps(made_from, sort_keys=True)

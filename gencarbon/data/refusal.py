@@ -9,3 +9,9 @@ def refusal(where: str, expected: str, got: str, remedy: str) -> InputError:
     """The error `where: expected ..., got ...; remedy`, on one line. To be raised by the caller."""
     message = f"{where}: expected {expected}, got {got}; {remedy}"
     return InputError(" ".join(message.split()))
+
+
+def said(error: Exception) -> str:
+    """What went wrong elsewhere, in a few words for a refusal."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160] if lines else 'no message'}"

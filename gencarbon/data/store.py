@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
+from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import check_latitude, check_level, check_longitude, check_time, rename_axes
+from gencarbon.data.blocks import Lost, lost_chunks, reading, windows
 from gencarbon.data.refusal import refusal
 from gencarbon.data.units import convert
-from gencarbon.grid import HybridLevels
+from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.variables import DIMS, VARIABLES, describe
 
 Dims = tuple[str, ...]
@@ -53,9 +53,11 @@ PLAUSIBLE = {  # smallest and largest value, canonical units
     "u": (-200.0, 200.0),
     "v": (-200.0, 200.0),
     "air_mass": (0.0, np.inf),
+    "moist_air_mass": (0.0, np.inf),
     "cell_area": (0.0, np.inf),
 }
-BLOCK_VALUES = 2**23  # values read at once while checking: 64 MiB in float64
+GLOBE = 5.1e14  # m2      area of the Earth; radii of models differ by 0.1 %
+MOST_FLUX = 1000.0  # PgC yr-1      net: 5 umol m-2 s-1 everywhere, some ten times what the globe ever takes up or gives off
 
 
 def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
@@ -64,9 +66,15 @@ def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
     Renamed axes and converted units are stated in the attribute `repairs`; all else that does not fit raises
     InputError.
     """
+    with reading(lambda: [(role, ds)]):
+        return _canonical(ds, role)
+
+
+def _canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
+    lost = lost_chunks(ds)
     ds, repairs = rename_axes(ds)
     ds, names = _select(ds, role)
-    repairs += names
+    repairs += names + check_stored(ds, lost, role)
     for name in [str(n) for n in ds.data_vars]:
         ds[name], converted = convert(ds[name], name, role)
         repairs += [converted] if converted else []
@@ -77,6 +85,10 @@ def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
         check_values(ds[name], name, role)
     if "hybrid_a" in ds:
         _check_hybrid(ds, role)
+    if "cell_area" in ds:
+        check_area(ds["cell_area"], role)
+    if role == "fluxes":
+        check_total(pgc_per_year(ds["flux"].mean("time"), LatLonGrid.from_dataset(ds).area), role)
     ds = describe(ds.transpose(*DIMS, ..., missing_dims="ignore"))
     ds = ds.set_coords([key for key in HYBRID if key in ds])
     return ds.assign_attrs(repairs="; ".join(repairs)) if repairs else ds
@@ -176,11 +188,46 @@ def _check_hybrid(ds: xr.Dataset, role: str) -> None:
         ) from None
 
 
+def check_stored(ds: xr.Dataset, lost: dict[str, Lost], where: str) -> list[str]:
+    """Refuse variables of `ds` of which chunks are lost; zeros of fluxes that a store may leave out are stated."""
+    some = {name: chunks for name, chunks in lost.items() if name in ds}
+    for name, chunks in some.items():
+        if not (chunks.sparse and name == "flux"):
+            raise chunks.refused(f"{where}: {name}")
+    return [
+        f"{name}: {c.missing} of {c.total} chunks are not stored and read as 0" for name, c in some.items()
+    ]
+
+
+def check_area(area: xr.DataArray, where: str) -> None:
+    """Refuse cells (m2) that do not make up the globe."""
+    total = float(area.sum())
+    if abs(total / GLOBE - 1) > 0.01:
+        remedy = "check the units, m2, and whether all cells are there"
+        raise refusal(
+            f"{where}: cell_area", f"{GLOBE:.3g} m2 of all cells together", f"{total:.4g} m2", remedy
+        )
+
+
+def pgc_per_year(flux: xr.DataArray, area: xr.DataArray | np.ndarray) -> float:
+    """Of a flux (lat, lon) kg CO2 m-2 s-1 on cells of `area` m2."""
+    return float(kg_co2_to_pgc((flux.astype(np.float64) * area).sum() * SECONDS_PER_YEAR))
+
+
+def check_total(total: float, where: str) -> None:
+    """Refuse a net flux (PgC yr-1) that the globe does not have: units that are not what they say."""
+    if abs(total) > MOST_FLUX:
+        got = f"{total:.4g} PgC a year"
+        raise refusal(
+            f"{where}: flux", f"at most {MOST_FLUX:g} PgC a year over the globe", got, "check the units"
+        )
+
+
 def check_values(array: xr.DataArray, name: str, role: str) -> None:
     """Read the variable once, block by block: NaN, infinity and values that no atmosphere has are refused."""
     bad, first = 0, None
     low, high = PLAUSIBLE.get(name, (-np.inf, np.inf))
-    for window in _windows(array):
+    for window in windows(array):
         values = np.asarray(array[window].values)
         wrong = ~np.isfinite(values)
         if wrong.any():
@@ -202,20 +249,6 @@ def check_values(array: xr.DataArray, name: str, role: str) -> None:
         raise refusal(
             f"{role}: {name}", "finite values everywhere", got, "fill them or leave those frames out"
         )
-
-
-def _windows(array: xr.DataArray) -> Iterator[tuple[slice, ...]]:
-    """Slices that cover the array: its own chunks, or slabs of the first axis of `BLOCK_VALUES` values."""
-    if array.chunks is not None:
-        sizes = array.chunks
-    elif array.ndim == 0:
-        sizes = ()
-    else:
-        rows = max(1, BLOCK_VALUES // max(1, int(np.prod(array.shape[1:]))))
-        edges = [*range(0, array.shape[0], rows), array.shape[0]]
-        sizes = (tuple(np.diff(edges).tolist()), *((n,) for n in array.shape[1:]))
-    starts = [np.concatenate([[0], np.cumsum(s)]).tolist() for s in sizes]
-    yield from itertools.product(*([slice(a, b) for a, b in zip(s[:-1], s[1:])] for s in starts))
 
 
 def _index(array: xr.DataArray, window: tuple[slice, ...], wrong: np.ndarray) -> str:

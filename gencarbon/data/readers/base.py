@@ -22,8 +22,9 @@ import numpy as np
 import xarray as xr
 
 from gencarbon.constants import GRAVITY
-from gencarbon.data.axes import ANGLE_TOLERANCE, check_latitude
+from gencarbon.data.axes import ANGLE_TOLERANCE, axis_values, check_latitude, check_time, hours
 from gencarbon.data.refusal import refusal
+from gencarbon.data.store import check_area
 from gencarbon.data.units import convert
 from gencarbon.variables import DIMS, describe
 
@@ -33,6 +34,7 @@ VAPOUR_PRESSURE = 244.0  # Pa
 HUMIDITY = dict.fromkeys(("kg kg-1", "kg/kg", "kg kg**-1", "1"), 1.0) | dict.fromkeys(
     ("g kg-1", "g/kg"), 1e-3
 )
+STAMPS_AGREE = np.timedelta64(1, "m")  # round-off of dates that are stored in days
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,9 @@ def with_note(ds: xr.Dataset, *notes: str | None) -> xr.Dataset:
 
 
 def renamed(ds: xr.Dataset, names: Mapping[str, str]) -> xr.Dataset:
-    """Those of `names` (theirs to ours) that are there."""
-    return ds.rename({old: new for old, new in names.items() if old in ds.variables or old in ds.dims})
+    """Those of `names` (theirs to ours) that are there, unless ours is there already."""
+    held = set(ds.variables) | set(ds.dims)
+    return ds.rename({old: new for old, new in names.items() if old in held and new not in held})
 
 
 def needed(ds: xr.Dataset, names: tuple[str, ...], source: str, remedy: str) -> None:
@@ -74,7 +77,12 @@ def numbers(ds: xr.Dataset, theirs: str, ours: str, source: str) -> xr.DataArray
 def upright(ds: xr.Dataset, source: str, top_first: bool = False) -> xr.Dataset:
     """Latitudes northward, longitudes eastward from the first in [0, dx) with every meridian once, levels counted from the surface up."""
     notes = []
-    lat = np.asarray(ds["lat"].values, np.float64)
+    for axis in ("lat", "lon"):
+        if axis not in ds.dims or axis not in ds.coords:
+            got = f"axes {', '.join(map(str, ds.dims))} with coordinates {', '.join(map(str, ds.coords)) or 'on none'}"
+            remedy = f"rename yours to {axis}: ds.rename(...), or give it: ds.assign_coords({axis}=...)"
+            raise refusal(f"{source}: {axis}", f"an axis {axis} with coordinates", got, remedy)
+    lat = axis_values(ds["lat"], "lat", source)
     if lat.size > 1 and (np.diff(lat) < 0).all():
         ds = ds.isel(lat=slice(None, None, -1))
         notes.append("latitudes turned northward")
@@ -91,12 +99,12 @@ def upright(ds: xr.Dataset, source: str, top_first: bool = False) -> xr.Dataset:
 
 
 def _eastward(ds: xr.Dataset, source: str) -> tuple[xr.Dataset, list[str]]:
-    lon, notes = np.asarray(ds["lon"].values, np.float64), []
+    lon, notes = axis_values(ds["lon"], "lon", source), []
     if lon.size > 2 and abs(lon[-1] - lon[0] - 360) < ANGLE_TOLERANCE:
         ds, lon = ds.isel(lon=slice(None, -1)), lon[:-1]
         notes.append("the last longitude, which repeats the first, left out")
-    if lon.size < 2 or not np.allclose(np.diff(lon), 360 / lon.size, atol=ANGLE_TOLERANCE):
-        got = f"{lon.size} from {lon[0]:g} to {lon[-1]:g}" if lon.size else "none"
+    if not np.allclose(np.diff(lon), 360 / lon.size, atol=ANGLE_TOLERANCE):
+        got = f"{lon.size} from {lon[0]:g} to {lon[-1]:g}"
         raise refusal(
             f"{source}: lon", "longitudes evenly once round the globe, eastward", got, "give global fields"
         )
@@ -112,17 +120,31 @@ def _eastward(ds: xr.Dataset, source: str) -> tuple[xr.Dataset, list[str]]:
 
 def intervals(ds: xr.Dataset, source: str, centred: bool) -> xr.Dataset:
     """Fluxes stamped by the begin of their interval, with `time_bounds`; centred: stamps stand in the middle."""
+    needed(ds, ("time",), source, "give files with a time axis")
+    check_time(ds["time"], source)
     time = ds["time"].values.astype("datetime64[ns]")
+    if time.size < 2:
+        remedy = "give files that follow one another"
+        raise refusal(f"{source}: time", "fluxes at even intervals", "one frame", remedy)
     steps = np.diff(time)
-    if time.size < 2 or (steps != steps[0]).any():
-        got = "one frame" if time.size < 2 else f"steps of {steps.min()} to {steps.max()}"
-        raise refusal(
-            f"{source}: time", "fluxes at even intervals", got, "give files that follow one another"
-        )
     begin = time - steps[0] / 2 if centred else time
+    if centred:
+        _check_centred(time[0], begin[0], steps[0], source)
     ds = ds.assign_coords(time=("time", begin, ds["time"].attrs))
     ds = ds.assign(time_bounds=(("time", "bounds"), np.stack([begin, begin + steps[0]], axis=1)))
     return with_note(ds, "stamps moved from the middle to the begin of their interval" if centred else None)
+
+
+def _check_centred(stamp: np.datetime64, begin: np.datetime64, step: np.timedelta64, source: str) -> None:
+    """Refuses stamps that are not the middle of an interval of the day: at its begin or end, the flux would move by half a step."""
+    day = np.timedelta64(1, "D")
+    late = (begin - begin.astype("datetime64[D]")) % step
+    if day % step == np.timedelta64(0) and min(late, step - late) > STAMPS_AGREE:
+        show = lambda t: str(t.astype("datetime64[m]"))  # noqa: E731
+        expected = f"stamps in the middle of intervals of {hours(step)} from midnight on"
+        got = f"{show(stamp)}, of an interval from {show(begin)} on"
+        remedy = "give the file as its maker wrote it, its stamps were moved"
+        raise refusal(f"{source}: time", expected, got, remedy)
 
 
 def air_of_layers(thickness: xr.DataArray, area: xr.DataArray) -> xr.DataArray:
@@ -136,8 +158,8 @@ def dried(ds: xr.Dataset, air: xr.DataArray, source: str, humidity: xr.DataArray
 
     humidity: kg per kg of moist air. Without one, moist air becomes `moist_air_mass`, good as a weight alone.
     """
-    first = air.isel(time=0) if "time" in air.dims else air
-    pressure = float(first.sum()) * GRAVITY / float(ds["cell_area"].sum())
+    check_area(ds["cell_area"], source)
+    pressure = _mean_pressure(air, ds["cell_area"], source)
     moist = pressure > DRY_PRESSURE + VAPOUR_PRESSURE / 2
     if abs(pressure - DRY_PRESSURE - moist * VAPOUR_PRESSURE) > VAPOUR_PRESSURE / 2:
         raise refusal(
@@ -150,11 +172,50 @@ def dried(ds: xr.Dataset, air: xr.DataArray, source: str, humidity: xr.DataArray
     if moist and humidity is None:
         note = f"air mass is that of moist air ({found}) and humidity is not given: good as a weight alone"
         return with_note(ds.assign(moist_air_mass=air.assign_attrs(units="kg")), note)
+    if humidity is not None:
+        _check_upward(humidity, source)
     if moist and humidity is not None:
         air = air * (1 - _kg_per_kg(humidity, source))
+        _check_dried(_mean_pressure(air, ds["cell_area"], source), source)
     note = f"air mass found to be {'moist, dried by its humidity' if moist else 'dry'} ({found})"
     ds = ds.assign(air_mass=air, surface_pressure=air.sum("level") * GRAVITY / ds["cell_area"])
     return with_note(ds, note)
+
+
+def _first(x: xr.DataArray) -> xr.DataArray:
+    return x.isel(time=0) if "time" in x.dims else x
+
+
+def _mean_pressure(air: xr.DataArray, area: xr.DataArray, source: str) -> float:
+    """Pa, of the first frame."""
+    total = float(_first(air).sum(skipna=False))
+    if not np.isfinite(total):
+        remedy = "fill it or leave those frames out"
+        raise refusal(
+            f"{source}: air mass", "finite values", "NaN or infinite ones in the first frame", remedy
+        )
+    return total * GRAVITY / float(area.sum())
+
+
+def _check_dried(pressure: float, source: str) -> None:
+    """Refuses humidity whose units are not what they say: it leaves too much air, or too little."""
+    if abs(pressure - DRY_PRESSURE) > VAPOUR_PRESSURE / 2:
+        expected = f"{DRY_PRESSURE / 100:.2f} hPa of dry air, mean over the globe"
+        got = f"{pressure / 100:.6g} hPa with this humidity taken off"
+        raise refusal(
+            f"{source}: humidity", expected, got, "check the units of humidity and the order of its levels"
+        )
+
+
+def _check_upward(humidity: xr.DataArray, source: str) -> None:
+    """Refuses levels from the top down: there is a thousand times less vapour in the stratosphere than at the surface."""
+    low, high = (float(_first(humidity).isel(level=k).mean()) for k in (0, -1))
+    if low < high:
+        got = f"{low:.3g} in the first level, {high:.3g} in the last"
+        remedy = "turn them: ds.isel(level=slice(None, None, -1)), every variable on levels alike"
+        raise refusal(
+            f"{source}: level", "levels from the surface up, moist below and dry above", got, remedy
+        )
 
 
 def _kg_per_kg(humidity: xr.DataArray, source: str) -> xr.DataArray:

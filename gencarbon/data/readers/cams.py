@@ -31,6 +31,7 @@ def _read_concentration(ds: xr.Dataset) -> xr.Dataset:
     ds = base.renamed(ds, AXES)
     ap, bp = base.numbers(ds, "ap", "hybrid_a", source), base.numbers(ds, "bp", "hybrid_b", source)
     p = ap + bp * base.numbers(ds, "Psurf", "surface_pressure", source).astype(np.float64)
+    _check_interfaces(ap, bp, source)
     thickness = abs(p.diff("hlevel")).rename(hlevel="level").drop_vars("level", errors="ignore")
     top_first = bool(bp[0] < bp[-1])
     ds = base.upright(ds.assign(thickness=thickness), source, top_first)
@@ -39,6 +40,15 @@ def _read_concentration(ds: xr.Dataset) -> xr.Dataset:
     air = base.air_of_layers(ds["thickness"], area)
     ds = base.dried(ds.assign(co2=co2, cell_area=area), air, source)
     return base.finished(ds, source, "co2", "air_mass", "moist_air_mass", "surface_pressure")
+
+
+def _check_interfaces(ap: xr.DataArray, bp: xr.DataArray, source: str) -> None:
+    """Refuses coefficients whose pressures go up and down."""
+    pressure = np.asarray(ap + bp * 1e5)
+    if len(set(np.sign(np.diff(pressure)))) != 1:
+        got = f"{', '.join(f'{p / 100:.4g}' for p in pressure[:6])} ... hPa over 1000 hPa"
+        remedy = "give the file as CAMS wrote it"
+        raise refusal(f"{source}: ap, bp", "pressures that fall from interface to interface", got, remedy)
 
 
 def _is_flux(ds: xr.Dataset) -> bool:

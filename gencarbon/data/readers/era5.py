@@ -19,6 +19,8 @@ ARCO = {
 AXES = {"valid_time": "time", "pressure_level": "level", "latitude": "lat", "longitude": "lon"}
 MODEL_LEVELS = ("hybrid", "model_level")
 HPA = ("hPa", "millibars")
+# hPa     what lies beyond the outermost levels, up to a tenth of the air, is taken as they are
+LOWEST, HIGHEST, MOST = 850.0, 100.0, 1100.0
 REMEDY = {
     "u": "download the wind on pressure levels",
     "v": "download the wind on pressure levels",
@@ -65,7 +67,13 @@ def _pressures(ds: xr.Dataset, source: str) -> np.ndarray:
     if units not in HPA or count < 2:
         got = f"{count} in {units!r}"
         raise refusal(f"{source}: level", "several pressures in hPa", got, "give fields on pressure levels")
-    return 100 * np.asarray(ds["level"].values, np.float64)
+    pressure = np.asarray(ds["level"].values, np.float64)
+    low, high = pressure.max(), pressure.min()
+    if not (0 < high <= HIGHEST and LOWEST <= low <= MOST):
+        expected = f"pressures in hPa from {LOWEST:g} or more to {HIGHEST:g} or less"
+        remedy = "download the levels of the whole column, and check their units"
+        raise refusal(f"{source}: level", expected, f"{low:g} to {high:g}", remedy)
+    return 100 * pressure
 
 
 def _thickness(pressure: np.ndarray, surface: xr.DataArray) -> xr.DataArray:

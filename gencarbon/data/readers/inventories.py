@@ -15,6 +15,7 @@ from gencarbon.data.axes import check_time
 from gencarbon.data.readers import base
 from gencarbon.data.readers.base import Reader
 from gencarbon.data.refusal import refusal
+from gencarbon.data.store import check_area
 from gencarbon.grid import LatLonGrid
 
 
@@ -41,12 +42,13 @@ PGC_PER_YEAR = pgc_to_kg_co2(1.0) / SECONDS_PER_YEAR  # kg s-1
 
 
 def _amount(ds: xr.Dataset, name: str, source: str, factor: float, units: tuple[str, ...]) -> xr.DataArray:
-    """A total per cell times `factor`. Its units, without `CO2`, `cell` and signs, are one of `units` where they are given."""
+    """A total per cell times `factor`. Its units, without `CO2`, `cell` and signs, are one of `units`."""
     given = str(ds[name].attrs.get("units", "")).strip()
     words = re.findall("[a-z]+", given.lower().replace("co2", " "))
-    if given and " ".join(word for word in words if word not in ("per", "cell")) not in units:
-        where, remedy = f"{source}, variable {name}", "give the source's own totals per cell"
-        raise refusal(where, f"totals per cell in {units[0]}", f"units {given!r}", remedy)
+    if " ".join(word for word in words if word not in ("per", "cell")) not in units:
+        where, got = f"{source}, variable {name}", f"units {given!r}" if given else "no units attribute"
+        remedy = "give the source's own totals per cell, with their units"
+        raise refusal(where, f"totals per cell in {units[0]}", got, remedy)
     return ds[name].astype(np.float64) * factor
 
 
@@ -80,7 +82,8 @@ def _read_inventory(kind: Inventory, ds: xr.Dataset) -> xr.Dataset:
     seconds = ds["time_bounds"].diff("bounds").squeeze("bounds", drop=True) / np.timedelta64(1, "s")
     flux = _amount(ds, kind.variable, kind.source, kind.kg, kind.units) / seconds / area
     note = "totals per cell divided by its area and by the length of the interval in the file's name"
-    return base.finished(base.with_note(ds.assign(flux=flux, cell_area=area), note), kind.source, "flux")
+    ds = base.with_note(ds.assign(flux=flux, cell_area=area), note)
+    return base.finished(ds, kind.source, "flux")
 
 
 def _is_carboscope(ds: xr.Dataset) -> bool:
@@ -100,6 +103,7 @@ def _read_carboscope(ds: xr.Dataset) -> xr.Dataset:
     check_time(ds["time"], source)
     parts = [name for name in PARTS if name in ds]
     area = base.numbers(ds, "dxyp", "cell_area", source)
+    check_area(area, source)
     total = sum(_amount(ds, name, source, PGC_PER_YEAR, ("pgc yr", "pgc year")) for name in parts)
     note = f"flux is the sum of {', '.join(parts)}"
     ds = base.with_note(ds.assign(flux=total / area, cell_area=area), note)
