@@ -1,23 +1,25 @@
 """A training set from files: what is stored, killed builds, and a network trained on it."""
 
+import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from typer.testing import CliRunner
 
-from gencarbon import CO2Pipeline
+from gencarbon.budget import accumulated_flux
+from gencarbon.cli import app
 from gencarbon.config import load_any
 from gencarbon.constants import ppm_to_kgkg
 from gencarbon.data.own_files import BASE_CO2, FilesBuild, FilesConfig
 from gencarbon.data.views import canonical_datasets
 from gencarbon.errors import InputError
-from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.metrics.mass import budget_error_of_masses
 from gencarbon.training.settings import TrainConfig
-from gencarbon.training.train import Trainer
 from tests import layouts, layouts_models
-from tests.test_training import CONFIG
 
 FRAMES = 17
 
@@ -88,18 +90,43 @@ def test_a_period_without_files_is_refused_before_anything_is_written(config, tm
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_network_trains_on_it_and_samples(config, tmp_path):
-    for split in config.splits:
-        FilesBuild(config, split, tmp_path).run()
-    values = {k: v for k, v in CONFIG.items() if k not in ("winds", "one_step")}
-    run = Trainer(TrainConfig.parse(values), tmp_path, tmp_path / "run", lambda text: None).run()
-    pipe = CO2Pipeline.from_pretrained(run)
-    assert pipe.grid.cells == LatLonGrid.equiangular(8, 16) and pipe.grid.layers == HybridLevels(
-        config.hybrid_a, config.hybrid_b
+def test_the_shipped_configs_train_and_sample_on_the_command_line(config, tmp_path, monkeypatch):
+    """As they ship, but for where the store is, the days that it has, and the number of steps."""
+    monkeypatch.setenv("GENCARBON_CACHE", str(tmp_path))
+    splits = [{"name": name, "start": "2018-06-01", "days": 4.0} for name in ("train", "validation")]
+    few = {"steps": 2, "warmup": 1}
+    changes = {
+        "data": {
+            "co2": config.co2,
+            "winds": config.winds,
+            "fluxes": config.fluxes,
+            "restart_days": 2,
+            "splits": splits,
+        },
+        "train": {"mean": few, "remainder": few, "batch": 2, "scale_samples": 4, "validation_windows": 2},
+    }
+    for kind, changed in changes.items():
+        shipped = yaml.safe_load(Path(f"configs/{kind}_carbonbench.yaml").read_text())
+        (tmp_path / f"{kind}.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(shipped | changed))))
+    store = tmp_path / "data" / "carbonbench" / "validation.zarr"
+    for words in (("data", "build", tmp_path / "data.yaml"), ("train", tmp_path / "train.yaml")):
+        done = CliRunner().invoke(app, list(map(str, words)))
+        assert done.exit_code == 0, done.output
+    for role, ds in canonical_datasets(xr.open_zarr(store, consolidated=False), slice(0, 8)).items():
+        ds.to_zarr(tmp_path / f"{role}.zarr", consolidated=False)
+    options = [f"--{role}={tmp_path / f'{role}.zarr'}" for role in ("winds", "fluxes", "initial")]
+    checkpoint, out = tmp_path / "runs" / "carbonbench" / "pipeline", tmp_path / "E.zarr"
+    done = CliRunner().invoke(
+        app, ["sample", *options, f"--checkpoint={checkpoint}", "--members=2", f"--out={out}"]
     )
-    sets = canonical_datasets(xr.open_zarr(tmp_path / "validation.zarr", consolidated=False), slice(0, 8))
-    made = pipe(sets["winds"], sets["fluxes"], initial=sets["initial"], members=2, seed=0)
-    assert np.isfinite(made.co2).all() and abs(float(made.co2.mean()) - BASE_CO2) < 10
+    assert done.exit_code == 0, done.output
+    made = xr.open_zarr(out)
+    assert (
+        made.sizes["level"] == 10 and made.sizes["lat"] == 32 and abs(float(made.co2.mean()) - BASE_CO2) < 10
+    )
+    mass = ppm_to_kgkg((made.co2 * made.air_mass).sum(("level", "lat", "lon")))
+    added = accumulated_flux(made.flux.values, made.cell_area.values, 21600.0)
+    assert budget_error_of_masses(mass.values, added).max() < 1e-6
 
 
 @pytest.mark.parametrize("name", ["data_carbonbench", "train_carbonbench"])
