@@ -80,6 +80,17 @@ def test_a_damaged_block_is_named(tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+def test_nan_is_not_prepared(tmp_path):
+    times = frame_times("2018-06-01T00", 0.5, SIX)
+    ds = prepared("winds", layouts.carbontracker_molefraction(tmp_path), times, CELLS, LAYERS).load()
+    ds["u"][1, 2, 3, 4] = np.nan
+    with pytest.raises(
+        InputError, match=r"w\.zarr: u: expected finite values.*2018-06-01T12.*gencarbon data check"
+    ):
+        write_frames(ds, tmp_path / "w.zarr", {})
+    assert not (tmp_path / "w.zarr").exists()
+
+
 @pytest.mark.parametrize(
     ("start", "days", "words"),
     [("june", 1.0, "a date such as"), ("2018-06-01", 0.1, "at least one step of 6 h")],

@@ -18,7 +18,7 @@ from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.files import open_dataset
 from gencarbon.data.observations import OBSERVATION_READERS
 from gencarbon.data.readers import READERS, Reader, open_source
-from gencarbon.data.refusal import refusal, said
+from gencarbon.data.refusal import listed, refusal, said
 from gencarbon.data.source_info import Files, by_source, layout_of, source_facts
 from gencarbon.data.store import FACE_FLUXES, canonical, pgc_per_year
 from gencarbon.errors import InputError
@@ -71,7 +71,7 @@ def describe_files(paths: Iterable[str | Path]) -> list[tuple[Table, dict[str, A
 
 
 def _described_source(reader: Reader, files: Files) -> tuple[Table, dict[str, Any]]:
-    facts: dict[str, Any] = {"path": ", ".join(files), "layout": reader.name}
+    facts: dict[str, Any] = {"path": listed(files), "layout": reader.name}
     if reader in OBSERVATION_READERS:  # at no even steps, on no grid
         facts |= {key: _layout(ds)[key] for key in ("sizes", "units") for ds in files.values()}
     else:
@@ -166,7 +166,7 @@ def _foreseen(path: str) -> Iterator[None]:
 
 def _source_finding(reader: Reader, files: Files) -> Finding:
     """Others' layouts cannot be sampled from as they are; `gencarbon data prepare` takes them."""
-    path = ", ".join(files)
+    path = listed(files)
     try:
         with _foreseen(path):
             facts = source_facts(reader, files)

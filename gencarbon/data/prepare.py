@@ -15,7 +15,7 @@ from gencarbon.constants import SECONDS_PER_DAY
 from gencarbon.data.blocks import reading
 from gencarbon.data.files import open_dataset
 from gencarbon.data.readers import open_source, read
-from gencarbon.data.refusal import refusal
+from gencarbon.data.refusal import listed, refusal
 from gencarbon.data.regrid import AIR, at_steps, on_cells, on_layers
 from gencarbon.grid import HybridLevels, LatLonGrid
 
@@ -67,7 +67,7 @@ def prepared(
 ) -> xr.Dataset:
     """A source as `role` (winds, fluxes, initial, background) at `times`, lazily, ready for sampling. Raises InputError."""
     files = [str(file) for file in files]
-    source = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    source = listed(files)
     ds = read(open_source(files))
     missing = [name for name in WANTED[role] if name not in ds]
     if missing:
@@ -120,7 +120,7 @@ def _write_frames(ds: xr.Dataset, path: Path, made_from: dict, progress: Callabl
     still = [name for name in ds.data_vars if "time" not in ds[name].dims]
     if not asked.exists():
         shutil.rmtree(partial, ignore_errors=True)
-        at_rest = ds[still].load() if still else ds[[]]
+        at_rest = _finite(ds[still].load(), path) if still else ds[[]]
         moving = ds.drop_vars(still).chunk({"time": 1} if "time" in ds.dims else {})
         moving.merge(at_rest).drop_encoding().to_zarr(store, mode="w", compute=False, consolidated=False)
         asked.write_text(text)
@@ -128,9 +128,20 @@ def _write_frames(ds: xr.Dataset, path: Path, made_from: dict, progress: Callabl
     moving = ds.drop_vars([name for name in ds.variables if "time" not in ds[name].dims])
     while done < total and "time" in ds.dims:
         block = slice(done, min(done + BLOCK, total))
-        moving.isel(time=block).drop_encoding().to_zarr(store, region={"time": block}, consolidated=False)
+        part = _finite(moving.isel(time=block).drop_encoding().load(), path)
+        part.to_zarr(store, region={"time": block}, consolidated=False)
         done = block.stop
         done_file.write_text(str(done))
         progress(done, total)
     store.rename(path)
     shutil.rmtree(partial)
+
+
+def _finite(ds: xr.Dataset, path: Path) -> xr.Dataset:
+    """`ds`, refused where it has NaN or infinity."""
+    for name in map(str, ds.data_vars):
+        if ds[name].dtype.kind == "f" and not np.isfinite(ds[name].values).all():
+            when = f" between {ds.time.values[0]} and {ds.time.values[-1]}" if "time" in ds.dims else ""
+            remedy = "see `gencarbon data check` on the files that it is made of"
+            raise refusal(f"{path}: {name}", "finite values everywhere", f"NaN or infinity{when}", remedy)
+    return ds
