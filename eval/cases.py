@@ -8,8 +8,8 @@ import xarray as xr
 from rich.console import Console
 
 from gencarbon.data.benchmark import Build
+from gencarbon.data.files import open_dataset
 from gencarbon.data.settings import DataConfig
-from gencarbon.data.store import open_dataset
 from gencarbon.data.views import canonical_datasets
 from gencarbon.errors import InputError
 from gencarbon.terminal import cache_folder

@@ -21,7 +21,7 @@ from eval.benchmark import load_benchmark
 from eval.cases import initial_cases
 from eval.provenance import provenance
 from eval.scorecard import LEADERBOARD, Model
-from gencarbon.data.store import open_dataset
+from gencarbon.data.files import open_dataset
 from gencarbon.errors import InputError
 from gencarbon.evaluation import accumulate
 from gencarbon.scores import Scores

@@ -55,7 +55,7 @@ def calibrate_command(
 ) -> None:
     """Fit the spread knob on the validation split and save the checkpoint with it."""
     from gencarbon.data.checks import refuse_existing
-    from gencarbon.data.store import open_dataset
+    from gencarbon.data.files import open_dataset
     from gencarbon.sampling.calibrate import CalibrateConfig, calibrate
     from gencarbon.sampling.pipeline import CO2Pipeline
 
@@ -97,7 +97,7 @@ def evaluate_command(
     ] = None,
 ) -> None:
     """Score ensembles, ours or not, against reference transport, stations and columns: tables, an HTML report, files for papers."""
-    from gencarbon.data.store import open_dataset
+    from gencarbon.data.files import open_dataset
     from gencarbon.evaluate_command import Inputs, evaluate_to_folder
 
     names = _names(ensembles)
@@ -149,7 +149,7 @@ def footprint_command(
 ) -> None:
     """What a station or a column feels of every surface flux before it: ppm per (umol m-2 s-1), by the adjoint of the transport."""
     from gencarbon.data.checks import refuse_existing
-    from gencarbon.data.store import open_dataset, write_netcdf
+    from gencarbon.data.files import open_dataset, write_netcdf
     from gencarbon.footprints import footprint
 
     refuse_existing(out)

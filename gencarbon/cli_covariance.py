@@ -29,7 +29,7 @@ def covariance_command(
     """How transport errors at stations or of columns vary together, ppm2: the transport part of the R matrix of an inversion."""
     from gencarbon.covariances import covariance
     from gencarbon.data.checks import refuse_existing
-    from gencarbon.data.store import open_dataset, write_netcdf
+    from gencarbon.data.files import open_dataset, write_netcdf
 
     refuse_existing(out)
     given = [path for path in (stations, columns) if path is not None]

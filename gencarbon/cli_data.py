@@ -14,31 +14,40 @@ data_app = typer.Typer(help="Build the benchmark, check and describe files.", no
 
 @data_app.command("build")
 def data_build(
-    config: Annotated[Path, typer.Argument(help="a file of kind `data`, such as configs/data_tiny.yaml")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            help="a file of kind `data` (such as configs/data_tiny.yaml) or `files` (configs/data_carbonbench.yaml)"
+        ),
+    ],
     split: Annotated[list[str] | None, typer.Option(help="only this split; repeatable")] = None,
 ) -> None:
-    """Build HS-CO2 (winds, fluxes, reference, coarse run) into the cache. Kill it and run it again: it goes on."""
+    """Build winds, fluxes, reference and coarse run into the cache: HS-CO2, or your own files. Kill it and run it again: it goes on."""
+    from gencarbon.config import load_any
     from gencarbon.data.benchmark import Build
-    from gencarbon.data.settings import DataConfig
+    from gencarbon.data.own_files import FilesBuild, FilesConfig
 
-    settings = DataConfig.load(config)
+    settings = load_any(config)
+    build = FilesBuild if isinstance(settings, FilesConfig) else Build
     for part in settings.splits:
         if not split or part.name in split:
-            _build_split(Build(settings, part, cache_folder() / "data" / settings.name))
+            _build_split(build(settings, part, cache_folder() / "data" / settings.name))
 
 
 def _build_split(build) -> None:
     with bar(build.split.name) as progress:
-        task = progress.add_task(
-            f"{build.config.name} {build.split.name}: spin-up, then frames", total=build.frames
-        )
+        task = progress.add_task(f"{build.config.name} {build.split.name}", total=build.frames)
         path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
         progress.update(task, completed=build.frames)
     say(f"{build.split.name}: {path}")
 
 
 @data_app.command("check")
-def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr files")]) -> None:
+def data_check(
+    files: Annotated[
+        list[str], typer.Argument(help="NetCDF or Zarr files, or their addresses (s3://, gs://, https://)")
+    ],
+) -> None:
     """Say what is wrong or suspicious in files; exit 1 where sampling would refuse one."""
     from gencarbon.data.info import check_files
 
@@ -50,8 +59,75 @@ def data_check(files: Annotated[list[Path], typer.Argument(help="NetCDF or Zarr 
 
 
 @data_app.command("info")
-def data_info(file: Annotated[Path, typer.Argument(help="a NetCDF or Zarr file")]) -> None:
-    """Say what a file is: role, times, grid, levels, units, PgC per year of fluxes."""
-    from gencarbon.data.info import describe_file
+def data_info(
+    files: Annotated[
+        list[str], typer.Argument(help="NetCDF or Zarr files, or their addresses (s3://, gs://, https://)")
+    ],
+) -> None:
+    """Say what files are: layout or role, times, grid, levels, units, what would be converted, PgC per year of fluxes."""
+    from gencarbon.data.info import describe_files
 
-    console.print(describe_file(file)[0])
+    for table, _ in describe_files(files):
+        console.print(table)
+
+
+@data_app.command("copy")
+def data_copy(
+    store: Annotated[Path, typer.Argument(help="an ensemble, or another Zarr store of ours")],
+    out: Annotated[
+        str, typer.Argument(help="a new netCDF file, ending in .nc; or an address such as s3://bucket/E.zarr")
+    ],
+) -> None:
+    """Copy a store: as CF netCDF for programs that read no Zarr (Panoply, ncview), or into a bucket as it is."""
+    from gencarbon.data.checks import refuse_existing
+    from gencarbon.data.files import copy_store, open_dataset, write_netcdf
+    from gencarbon.data.refusal import refusal
+
+    ds = open_dataset(store)
+    if "://" in out:
+        copy_store(store, out)
+    elif out.endswith(".nc"):
+        refuse_existing(out)
+        write_netcdf(ds, Path(out))
+    else:
+        raise refusal(out, "a file ending in .nc, or an address", out, "choose another name")
+    say(f"copied: {out}")
+
+
+@data_app.command("prepare")
+def data_prepare(
+    winds: Annotated[
+        list[str], typer.Option(help="files of winds and humidity; a path, or a quoted pattern; repeatable")
+    ],
+    fluxes: Annotated[list[str], typer.Option(help="files of surface fluxes")],
+    start: Annotated[str, typer.Option(help="first date, such as 2018-06-01 or 2018-06-01T06")],
+    days: Annotated[float, typer.Option(min=0, help="length of the period")],
+    out: Annotated[
+        Path, typer.Option(help="folder for winds.zarr, fluxes.zarr, initial.zarr and background.zarr")
+    ],
+    initial: Annotated[list[str] | None, typer.Option(help="files of CO2 that give the first state")] = None,
+    background: Annotated[list[str] | None, typer.Option(help="files of CO2 of a coarse run")] = None,
+    checkpoint: Annotated[str, typer.Option(help="whose cells, layers and step are made")] = "hsco2",
+) -> None:
+    """Put files of CarbonTracker, CAMS, ERA5, GEOS-Chem and others on a checkpoint's grid, ready to sample. Kill it and run it again: it goes on."""
+    from gencarbon.data.prepare import frame_times, matching, prepared, write_frames
+    from gencarbon.sampling.pipeline import CO2Pipeline
+
+    place = CO2Pipeline.from_pretrained(checkpoint).grid
+    times = frame_times(start, days, place.step_seconds)
+    given = {"winds": winds, "fluxes": fluxes, "initial": initial, "background": background}
+    files = {role: matching(patterns) for role, patterns in given.items() if patterns}
+    # all are looked at before any is written
+    made = {role: prepared(role, some, times, place.cells, place.layers) for role, some in files.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for role, ds in made.items():
+        asked = {"files": files[role], "start": start, "days": days, "checkpoint": checkpoint}
+        with bar(role) as progress:
+            task = progress.add_task(role, total=ds.sizes.get("time", 1))
+            write_frames(
+                ds,
+                out / f"{role}.zarr",
+                asked,
+                lambda done, total, t=task: progress.update(t, completed=done),
+            )
+        say(f"{role}: {out / f'{role}.zarr'}; {ds.attrs.get('repairs', 'used as it is')}")

@@ -77,7 +77,7 @@ def downscale(
 def _draw(
     paths: dict[str, Path | None], checkpoint: str, members: int, seed: int, out: Path, conserve: bool
 ) -> None:
-    from gencarbon.data.store import open_dataset
+    from gencarbon.data.files import open_dataset
     from gencarbon.sampling.coarse_run import has_mass_fluxes
     from gencarbon.sampling.pipeline import CO2Pipeline
     from gencarbon.sampling.store_run import sample_to_store

@@ -46,13 +46,18 @@ class LatLonGrid:
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> LatLonGrid:
-        """The grid whose cell centres are `lat` and `lon` (degrees); edges lie midway, the outermost at the poles."""
+        """The grid whose cell centres are `lat` and `lon` (degrees); edges lie midway, the outermost at the poles.
+
+        Rows at the poles that are half as high as the others (GEOS-Chem: -89, -86, -82 ... on 4 degrees) are told by their spacing.
+        """
         lat, lon = np.asarray(ds["lat"], dtype=float), np.asarray(ds["lon"], dtype=float)
         if lat.size < 2 or lon.size < 2:
             raise InputError(
                 f"a grid needs at least 2 latitudes and 2 longitudes, got {lat.size} x {lon.size}; give global fields"
             )
         lat_edges = np.concatenate([[-90.0], (lat[1:] + lat[:-1]) / 2, [90.0]])
+        if lat.size > 3 and np.allclose(lat[1] - lat[0], 0.75 * (step := lat[2] - lat[1])):
+            lat_edges[[1, -2]] = lat[1] - step / 2, lat[-2] + step / 2
         dlon = 360.0 / lon.size
         if not np.allclose(np.diff(lon), dlon, atol=1e-4):
             raise InputError(

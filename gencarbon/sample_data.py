@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from zarr.codecs import BloscCodec
 
-from gencarbon.data.store import open_dataset
+from gencarbon.data.files import open_dataset
 
 ROLES = ("winds", "fluxes", "background", "reference", "initial")
 # Smallest step kept of each variable when the sample is packed as 16-bit integers around an offset; the rest stays float.

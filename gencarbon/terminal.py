@@ -40,4 +40,5 @@ def bar(label: str) -> Progress:
 
 def say(text: str) -> None:
     if is_main_process():
-        console.print(text, highlight=False)
+        # one line a message, also in a pipe; brackets are part of paths
+        console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -12,12 +12,13 @@ DIMS = ("member", "time", "level", "lat", "lon")
 
 @dataclass(frozen=True)
 class Variable:
-    """One physical field: its CF units, long name and, where CF has one, standard name."""
+    """One physical field: its CF units, long name and, where CF has one, standard name. accepted: other standard names of files that hold it."""
 
     name: str
     units: str
     long_name: str
     standard_name: str | None = None
+    accepted: tuple[str, ...] = ()
 
     @property
     def attrs(self) -> dict[str, str]:
@@ -25,13 +26,24 @@ class Variable:
         attrs = {"units": self.units, "long_name": self.long_name}
         return attrs if self.standard_name is None else attrs | {"standard_name": self.standard_name}
 
+    @property
+    def standard_names(self) -> tuple[str, ...]:
+        """Those by which it is found in a file."""
+        return (*filter(None, (self.standard_name,)), *self.accepted)
 
-_DRY_CO2 = "mole_fraction_of_carbon_dioxide_in_air"
+
+_DRY_CO2 = "mole_fraction_of_carbon_dioxide_in_dry_air"
 
 VARIABLES = {
     v.name: v
     for v in (
-        Variable("co2", "1e-6", "dry-air mole fraction of CO2 (ppm)", _DRY_CO2),
+        Variable(
+            "co2",
+            "1e-6",
+            "dry-air mole fraction of CO2 (ppm)",
+            _DRY_CO2,
+            accepted=("mole_fraction_of_carbon_dioxide_in_air",),
+        ),
         Variable("co2_background", "1e-6", "dry-air mole fraction of CO2 of the coarse run (ppm)", _DRY_CO2),
         Variable("co2_refined", "1e-6", "dry-air mole fraction of CO2 of the refined run (ppm)", _DRY_CO2),
         Variable(
@@ -55,8 +67,14 @@ VARIABLES = {
         ),
         Variable("tracer_background", "1e-6", "tagged CO2 tracer, coarse transport (ppm)"),
         Variable("tracer_refined", "1e-6", "tagged CO2 tracer, coarse fluxes on finer cells (ppm)"),
-        Variable(
-            "flux", "kg m-2 s-1", "upward surface flux of CO2", "surface_upward_mass_flux_of_carbon_dioxide"
+        Variable(  # CF has no name for a mass flux of CO2 itself
+            "flux",
+            "kg m-2 s-1",
+            "upward surface flux of CO2",
+            accepted=(
+                "surface_upward_mole_flux_of_carbon_dioxide",
+                "surface_upward_mass_flux_of_carbon_dioxide",
+            ),
         ),
         Variable("tracer_flux", "kg m-2 s-1", "upward surface flux of the tagged CO2 tracer"),
         Variable("u", "m s-1", "eastward wind", "eastward_wind"),
@@ -92,7 +110,7 @@ VARIABLES = {
 _AXES = {
     "lat": {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"},
     "lon": {"units": "degrees_east", "standard_name": "longitude", "axis": "X"},
-    "time": {"standard_name": "time", "axis": "T"},
+    "time": {"standard_name": "time", "axis": "T", "units_metadata": "leap_seconds: none"},
     "level": {"units": "1", "long_name": "model layer, from the surface up", "axis": "Z", "positive": "up"},
     "level_interface": {"units": "1", "long_name": "layer interface, from the surface up"},
 }
@@ -106,6 +124,7 @@ def describe(ds: xr.Dataset) -> xr.Dataset:
             ds[name].attrs.update(VARIABLES[name].attrs)
         if name in _AXES:
             ds[name].attrs.update(_AXES[name])
+            ds[name].encoding.setdefault("_FillValue", None)  # CF: coordinates have none missing
     ds.attrs.setdefault("Conventions", "CF-1.11")
     return ds
 

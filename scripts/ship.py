@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from gencarbon import CO2Pipeline
-from gencarbon.data.store import open_dataset
+from gencarbon.data.files import open_dataset
 from gencarbon.data.views import canonical_datasets
 from gencarbon.sample_data import pack_sample
 

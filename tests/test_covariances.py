@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from gencarbon import covariances as module
 from gencarbon.cli_covariance import covariance_command
 from gencarbon.covariances import EARTH_KM, covariance, gaspari_cohn
-from gencarbon.data.store import write_netcdf
+from gencarbon.data.files import write_netcdf
 from gencarbon.errors import InputError
 from gencarbon.metrics.ranks import great_circle
 from gencarbon.observation_scores import score_columns

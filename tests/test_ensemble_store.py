@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 
 from gencarbon.data.ensemble_store import EnsembleWriter
-from gencarbon.data.store import canonical, open_dataset
+from gencarbon.data.files import open_dataset
+from gencarbon.data.store import canonical
 from gencarbon.errors import InputError
 from gencarbon.variables import VARIABLES
 from tests import canonical as build
@@ -69,6 +70,13 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path):
     again = xr.open_zarr(store.close())
     once = xr.open_zarr(whole(tmp_path / "once.zarr").close())
     xr.testing.assert_identical(again.load(), once.load())
+
+
+def test_a_member_is_one_file(tmp_path):
+    path = whole(tmp_path / "e.zarr").close()
+    assert sorted(p.name for p in (path / "co2" / "c").iterdir()) == ["0", "1", "2"]
+    assert len([p for p in (path / "co2" / "c").rglob("*") if p.is_file()]) == 3
+    assert xr.open_zarr(path).co2.encoding["chunks"][1] == 4  # of which frames can be read alone
 
 
 def test_a_lazy_template_is_the_same(tmp_path):

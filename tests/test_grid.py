@@ -40,6 +40,11 @@ def test_half_polar_boxes_reach_the_pole():
         xr.Dataset(coords={"lat": [-89.5, -88, -86, 0, 86, 88, 89.5], "lon": np.arange(0, 360, 10.0)})
     )
     assert abs(grid.area.sum() / SPHERE_AREA - 1) < 1e-13
+    assert grid.lat_bounds[:3] == (-90, -89, -87) and grid.lat_bounds[-3:] == (87, 89, 90)
+    points = LatLonGrid.from_dataset(  # at the poles, as in ERA5: nothing is half as high
+        xr.Dataset(coords={"lat": np.linspace(-90, 90, 19), "lon": np.arange(0, 360, 10.0)})
+    )
+    assert points.lat_bounds[:3] == (-90, -85, -75)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,9 @@ def test_files_are_checked_together(tmp_path):
 
 
 def test_files_without_meaning_are_findings(tmp_path):
-    other = store(build.fluxes().rename(flux="rain").assign_attrs(), tmp_path / "r.zarr")
+    named = build.fluxes().rename(flux="rain")
+    named["rain"].attrs["standard_name"] = "surface_upward_mole_flux_of_carbon_dioxide"
+    other = store(named, tmp_path / "r.zarr")
     (tmp_path / "text.nc").write_text("hello")
     (rain,) = check_files([store(build.fluxes()[["time"]], tmp_path / "t.zarr")])
     assert not rain.ok and "no variable" in rain.message

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from gencarbon import InputError, evaluate
+from gencarbon.data.files import open_dataset
 from gencarbon.data.input_members import by_input_member, expanded
-from gencarbon.data.store import open_dataset
 from gencarbon.sampling.store_run import sample_to_store
 from tests import canonical
 from tests.tiny_model import inputs, tiny_pipeline

@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 
 from gencarbon.constants import M_CO2
-from gencarbon.data.store import canonical, open_dataset
+from gencarbon.data.files import open_dataset
+from gencarbon.data.store import canonical
 from gencarbon.errors import InputError
 from tests import canonical as build
 

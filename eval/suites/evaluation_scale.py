@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.benchmark import Benchmark, Figure, Result
-from gencarbon.data.store import open_dataset
+from gencarbon.data.files import open_dataset
 from gencarbon.evaluation import evaluate
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.terminal import cache_folder

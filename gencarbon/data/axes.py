@@ -18,6 +18,7 @@ ALIASES = {
 }
 _CF_KEYS = {"member": "realization", "time": "time", "level": "Z", "lat": "latitude", "lon": "longitude"}
 ANGLE_TOLERANCE = 1e-4  # degrees, as in LatLonGrid.from_dataset
+DATES = ("1900-01-01", "2200-01-01")  # those of data; others come of wrong units: milliseconds, another epoch
 
 
 def rename_axes(ds: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
@@ -44,7 +45,7 @@ def _by_attributes(ds: xr.Dataset, axis: str) -> list[str]:
 
 def check_latitude(lat: xr.DataArray, role: str) -> None:
     """Degrees, south to north, without repeats, from pole to pole."""
-    where, values = f"{role}: lat", _axis_values(lat, "lat", role)
+    where, values = f"{role}: lat", axis_values(lat, "lat", role)
     check_degrees(lat, "lat", role)
     _refuse_repeats(where, values, "lat")
     if not (np.diff(values) > 0).all():
@@ -60,7 +61,7 @@ def check_latitude(lat: xr.DataArray, role: str) -> None:
 
 def check_longitude(lon: xr.DataArray, role: str) -> None:
     """Degrees, eastward, without repeats, evenly once round the globe, starting in [0, dx)."""
-    where, values = f"{role}: lon", _axis_values(lon, "lon", role)
+    where, values = f"{role}: lon", axis_values(lon, "lon", role)
     check_degrees(lon, "lon", role)
     _refuse_repeats(where, values, "lon")
     if not (np.diff(values) > 0).all():
@@ -109,6 +110,7 @@ def check_time(time: xr.DataArray, role: str) -> None:
     if np.isnat(values).any():
         first = int(np.argmax(np.isnat(values)))
         raise refusal(where, "a date for every frame", f"none at index {first}", "drop or date that frame")
+    check_years(values, where)
     steps = np.diff(values)
     if (steps <= np.timedelta64(0)).any():
         first = int(np.argmax(steps <= np.timedelta64(0)))
@@ -117,6 +119,15 @@ def check_time(time: xr.DataArray, role: str) -> None:
         raise refusal(where, "increasing dates", got, 'use ds.sortby("time").drop_duplicates("time")')
     if steps.size and (steps != steps[0]).any():
         _refuse_uneven(where, values, steps)
+
+
+def check_years(dates: np.ndarray, where: str) -> None:
+    """Refuse dates (datetime64) that no data have."""
+    first, last = (np.datetime64(date) for date in DATES)
+    wrong = (dates < first) | (dates >= last)
+    if wrong.any():
+        remedy = "correct the units of time in the file, such as hours since 2018-01-01"
+        raise refusal(where, f"dates within {DATES[0]}..{DATES[1]}", _date(dates[np.argmax(wrong)]), remedy)
 
 
 def _refuse_uneven(where: str, values: np.ndarray, steps: np.ndarray) -> None:
@@ -145,7 +156,8 @@ def hours(step: np.timedelta64) -> str:
     return f"{step / np.timedelta64(1, 'h'):g} h"
 
 
-def _axis_values(axis: xr.DataArray, name: str, role: str) -> np.ndarray:
+def axis_values(axis: xr.DataArray, name: str, role: str) -> np.ndarray:
+    """Latitudes or longitudes: at least two finite numbers in degrees."""
     if axis.ndim != 1 or axis.size < 2:
         raise refusal(
             f"{role}: {name}",
@@ -161,6 +173,11 @@ def _axis_values(axis: xr.DataArray, name: str, role: str) -> np.ndarray:
             "finite coordinates",
             f"{values[index]} at index {index}",
             "correct the coordinate",
+        )
+    # a global axis in degrees spans 100 and more
+    if np.ptp(values) > 2 and np.abs(values).max() <= 2 * np.pi:
+        raise refusal(
+            f"{role}: {name}", "degrees", f"{_ends(values)}, as if in radians", f"use np.rad2deg on {name}"
         )
     return values
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from gencarbon.data.store import open_dataset
+from gencarbon.data.files import open_dataset
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
 from gencarbon.transport.continuity import coarsen_fluxes
 from gencarbon.transport.offline import AirMotion, OfflineRun

@@ -25,7 +25,7 @@ from gencarbon.variables import DIMS, VARIABLES, describe
 class EnsembleWriter:
     """Writes `co2` (member, time, level, lat, lon) and `budget_correction` (member, time), ppm, float64.
 
-    A chunk is one member x `frames_per_chunk` frames, so processes that write different members never meet.
+    A shard is one member, in chunks of `frames_per_chunk` frames, so processes that write different members never meet.
     Members are numbered 0..members-1; one without its marker is written again from frame 0.
     """
 
@@ -184,11 +184,13 @@ def _write_template(store: Path, template: xr.Dataset, members: int, frames_per_
     for name, dims in (("co2", DIMS), ("budget_correction", ("member", "time"))):
         sizes = tuple(ds.sizes[dim] for dim in dims)
         chunks = (1, window, *sizes[2:]) if name == "co2" else (1, *sizes[1:])
+        # one file a member, of which a reader takes the frames it wants
+        shards = (1, -(-sizes[1] // chunks[1]) * chunks[1], *sizes[2:])
         attributes: dict[str, Any] = dict(VARIABLES[name].attrs)
         if name == "co2" and "cell_area" in ds:
             attributes["cell_measures"] = "area: cell_area"
         group.create_array(
-            name, shape=sizes, chunks=chunks, dtype="float64", fill_value=np.nan,
+            name, shape=sizes, chunks=chunks, shards=shards, dtype="float64", fill_value=np.nan,
             compressors=[_codec(np.dtype("float64"))], dimension_names=dims, attributes=attributes,
         )  # fmt: skip
 

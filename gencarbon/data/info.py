@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import torch
 import xarray as xr
 from rich.table import Table
 
-from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import hours, rename_axes, step_of
 from gencarbon.data.checks import check_sampling_inputs
+from gencarbon.data.files import open_dataset
 from gencarbon.data.input_members import by_input_member
-from gencarbon.data.refusal import refusal
-from gencarbon.data.store import FACE_FLUXES, canonical, open_dataset
+from gencarbon.data.observations import OBSERVATION_READERS
+from gencarbon.data.readers import READERS, Reader, open_source
+from gencarbon.data.refusal import listed, refusal, said
+from gencarbon.data.source_info import Files, by_source, layout_of, source_facts
+from gencarbon.data.store import FACE_FLUXES, canonical, pgc_per_year
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.continuity import close, closure, conserve_air, face_fluxes
@@ -37,7 +41,7 @@ class Finding:
 def roles_of(ds: xr.Dataset) -> tuple[str, ...]:
     """What a dataset could serve as, guessed from its variables and dims; empty where nothing is known."""
     ds, _ = rename_axes(ds)
-    names = {str(VARIABLES[n].standard_name): n for n in ("co2", "flux", "u", "v")}
+    names = {standard: n for n in ("co2", "flux", "u", "v") for standard in VARIABLES[n].standard_names}
     held = {}
     for n in map(str, ds.data_vars):
         held[n if n in VARIABLES else names.get(str(ds[n].attrs.get("standard_name")), n)] = ds[n]
@@ -58,16 +62,46 @@ def describe_file(path: str | Path) -> tuple[Table, dict[str, Any]]:
 
     InputError only where the file cannot be opened; what sampling would refuse is named under `refused`.
     """
+    return describe_files([path])[0]
+
+
+def describe_files(paths: Iterable[str | Path]) -> list[tuple[Table, dict[str, Any]]]:
+    """As `describe_file`, one for each source: files in a layout of others belong together, ours stand alone."""
+    sources, ours = by_source([str(path) for path in paths])
+    return [_described_source(*source) for source in sources] + [_described(path) for path in ours]
+
+
+def _described_source(reader: Reader, files: Files) -> tuple[Table, dict[str, Any]]:
+    facts: dict[str, Any] = {"path": listed(files), "layout": reader.name}
+    if reader in OBSERVATION_READERS:  # at no even steps, on no grid
+        facts |= {key: _layout(ds)[key] for key in ("sizes", "units") for ds in files.values()}
+    else:
+        facts |= _layout(open_source(files))
+    try:
+        with _foreseen(facts["path"]):
+            facts |= source_facts(reader, files)
+    except InputError as error:
+        facts["refused"] = str(error)
+    return _table(facts)
+
+
+def _described(path: str) -> tuple[Table, dict[str, Any]]:
     ds = open_dataset(path)
-    roles = roles_of(ds)
+    with _foreseen(path):
+        roles = roles_of(ds)
     facts: dict[str, Any] = {"path": str(path), "role": ", ".join(roles) or "unknown"}
     facts |= _layout(ds)
     for role in roles:
         try:
-            facts |= _totals(canonical(by_input_member({"file": ds})[0]["file"], role), role)
+            with _foreseen(path):
+                facts |= _totals(canonical(_members_of(ds, role)[0], role), role)
         except InputError as error:
             facts["refused"] = str(error)
-    table = Table("what", "value", title=str(path))
+    return _table(facts)
+
+
+def _table(facts: dict[str, Any]) -> tuple[Table, dict[str, Any]]:
+    table = Table("what", "value", title=facts["path"])
     for key, value in facts.items():
         if key != "path":
             table.add_row(key, _shown(value))
@@ -84,29 +118,75 @@ def check_files(paths: Iterable[str | Path]) -> list[Finding]:
     """One finding for each file and role; with sound winds and fluxes, one more on whether they fit."""
     findings: list[Finding] = []
     sound: dict[str, tuple[str, xr.Dataset]] = {}
-    for path in map(str, paths):
+    sources, ours = by_source([str(path) for path in paths])
+    findings += [_source_finding(*source) for source in sources]
+    for path in ours:
         try:
-            ds = open_dataset(path)
-            roles = roles_of(ds)
-            if not roles:
-                held = ", ".join(map(str, ds.data_vars)) or "no variable"
-                raise refusal(path, "u and v, flux, or co2", held, "rename the variables: ds.rename(...)")
+            ds, roles = _known(path)
         except InputError as error:
             findings.append(Finding(path, "unknown", False, str(error)))
             continue
-        several = by_input_member({"file": ds})
-        count = f"{len(several)} members, of which the first was looked at; " if len(several) > 1 else ""
-        ds = several[0]["file"]
         for role in roles:
             try:
-                repairs = canonical(ds, role).attrs.get("repairs", "")
-                findings.append(Finding(path, role, True, count + repairs))
-                sound.setdefault(role, (path, ds))
+                with _foreseen(path):
+                    several = _members_of(ds, role)
+                    repairs = canonical(several[0], role).attrs.get("repairs", "")
+                first = (
+                    f"{len(several)} members, of which the first was looked at; " if len(several) > 1 else ""
+                )
+                findings.append(Finding(path, role, True, first + repairs))
+                sound.setdefault(role, (path, several[0]))
             except InputError as error:
                 findings.append(Finding(path, role, False, str(error)))
     if "winds" in sound and "fluxes" in sound:
         findings.append(_together(sound))
     return findings
+
+
+def _members_of(ds: xr.Dataset, role: str) -> list[xr.Dataset]:
+    """An input by its members, where it has any; an ensemble as it is."""
+    return [ds] if role == "ensemble" else [one["file"] for one in by_input_member({"file": ds})]
+
+
+def _known(path: str) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """A file that no reader takes, and its roles; refused where it has none."""
+    ds = open_dataset(path)
+    with _foreseen(path):
+        layout_of(ds)  # refuses a file of two layouts
+        roles = roles_of(ds)
+    if not roles:
+        held = ", ".join(map(str, ds.data_vars)) or "no variable"
+        known = f"u and v, flux, or co2, or a layout of {', '.join(reader.name for reader in (*READERS, *OBSERVATION_READERS))}"
+        remedy = "rename the variables as `gencarbon data info` shows them for such files: ds.rename(...)"
+        raise refusal(path, known, held, remedy)
+    return ds, roles
+
+
+@contextmanager
+def _foreseen(path: str) -> Iterator[None]:
+    """What nobody foresaw in a file becomes a refusal too: whoever checks files cannot use a traceback."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        remedy = "if other programs read the file, please report this line"
+        raise refusal(path, "a file that can be made sense of", said(error), remedy) from error
+
+
+def _source_finding(reader: Reader, files: Files) -> Finding:
+    """Others' layouts cannot be sampled from as they are; `gencarbon data prepare` takes them."""
+    path = listed(files)
+    try:
+        with _foreseen(path):
+            facts = source_facts(reader, files)
+    except InputError as error:
+        return Finding(path, reader.name, False, str(error))
+    if reader in OBSERVATION_READERS:
+        counts = f"{facts['observations']} observations, {facts['rejected']} rejected, {facts['period']}"
+        return Finding(path, reader.name, True, f"{counts}; {facts['repairs']}")
+    amounts = "; ".join(f"{k} {v:.6g}" for k, v in facts.items() if isinstance(v, float))
+    return Finding(path, reader.name, True, f"{facts['repairs']}; {amounts}; for `gencarbon data prepare`")
 
 
 def _together(sound: dict[str, tuple[str, xr.Dataset]]) -> Finding:
@@ -145,7 +225,8 @@ def _layout(ds: xr.Dataset) -> dict[str, Any]:
 def _totals(ds: xr.Dataset, role: str) -> dict[str, float]:
     """PgC per year of a flux, global mean ppm of CO2; ds is canonical."""
     if role == "fluxes":
-        return {"flux_pgc_per_year": _pgc_per_year(ds)}
+        area = LatLonGrid.from_dataset(ds).area
+        return {"flux_pgc_per_year": pgc_per_year(ds["flux"].astype(np.float64).mean("time"), area)}
     if role == "winds":
         return {"mean_surface_pressure_hpa": _area_mean(ds, ds["surface_pressure"]) / 100} | _closure(ds)
     if "air_mass" in ds:
@@ -173,12 +254,6 @@ def _closure(ds: xr.Dataset) -> dict[str, float]:
     seconds = float(step_of(ds["time"]) / np.timedelta64(1, "s"))
     air = close(*faces, ps[0], ps[1], seconds, grid, levels)
     return {f"closure_{k}": v for k, v in closure(*faces, air, seconds, grid).items()}
-
-
-def _pgc_per_year(ds: xr.Dataset) -> float:
-    area = xr.DataArray(LatLonGrid.from_dataset(ds).area, dims=("lat", "lon"))
-    kg_per_second = (ds["flux"].astype(np.float64).mean("time") * area).sum()
-    return float(kg_co2_to_pgc(kg_per_second * SECONDS_PER_YEAR))
 
 
 def _area_mean(ds: xr.Dataset, field: xr.DataArray) -> float:

@@ -15,8 +15,8 @@ import xarray as xr
 from torch import Tensor
 
 from gencarbon.data.backgrounds import begun_from, state_of
+from gencarbon.data.files import open_dataset
 from gencarbon.data.settings import RefinedConfig
-from gencarbon.data.store import open_dataset
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import describe

@@ -1,19 +1,18 @@
-"""`open_dataset` reads Zarr or netCDF; `canonical` makes one of our datasets of it, or refuses it."""
+"""`canonical` makes one of our datasets of what was opened, or refuses it."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from gencarbon.constants import SECONDS_PER_YEAR, kg_co2_to_pgc
 from gencarbon.data.axes import check_latitude, check_level, check_longitude, check_time, rename_axes
+from gencarbon.data.blocks import Lost, lost_chunks, reading, windows
 from gencarbon.data.refusal import refusal
 from gencarbon.data.units import convert
-from gencarbon.grid import HybridLevels
+from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.variables import DIMS, VARIABLES, describe
 
 Dims = tuple[str, ...]
@@ -54,60 +53,11 @@ PLAUSIBLE = {  # smallest and largest value, canonical units
     "u": (-200.0, 200.0),
     "v": (-200.0, 200.0),
     "air_mass": (0.0, np.inf),
+    "moist_air_mass": (0.0, np.inf),
     "cell_area": (0.0, np.inf),
 }
-NETCDF = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5")
-BLOCK_VALUES = 2**23  # values read at once while checking: 64 MiB in float64
-
-
-def open_dataset(path: str | Path) -> xr.Dataset:
-    """The dataset at `path`, a Zarr folder or a netCDF file, lazily. Raises InputError for anything else."""
-    path = Path(path)
-    if not path.exists():
-        raise refusal(str(path), "a Zarr folder or a netCDF file", "nothing at this path", "check the path")
-    if path.is_dir():
-        return _open_zarr(path)
-    if path.stat().st_size == 0:
-        raise refusal(str(path), "a netCDF file", "an empty file (0 bytes)", "copy or write it again")
-    if path.suffix not in NETCDF:
-        raise refusal(
-            str(path),
-            "a Zarr folder or a file ending in .nc",
-            f"a file ending in {path.suffix!r}",
-            "convert it to netCDF or Zarr",
-        )
-    return _open_netcdf(path)
-
-
-def _open_zarr(path: Path) -> xr.Dataset:
-    if not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
-        unfinished = path.name.endswith(".partial")
-        got = "an unfinished ensemble" if unfinished else "a folder without zarr.json or .zgroup"
-        remedy = "repeat the command that began it" if unfinished else "give the path of the store itself"
-        raise refusal(str(path), "a Zarr store", got, remedy)
-    try:
-        return xr.open_zarr(path, chunks={}, consolidated=False)
-    except Exception as error:  # zarr and xarray raise many kinds for a damaged store
-        raise refusal(
-            str(path), "a readable Zarr store", _said(error), "copy or write the store again"
-        ) from error
-
-
-def _open_netcdf(path: Path) -> xr.Dataset:
-    magic = path.open("rb").read(8)
-    hdf = magic == b"\x89HDF\r\n\x1a\n"
-    if not (hdf or magic[:3] == b"CDF"):
-        got = f"other content, beginning {magic[:8]!r}"
-        raise refusal(str(path), "a netCDF file", got, "the name says netCDF: give the real file")
-    try:
-        return xr.open_dataset(path, chunks={})
-    except Exception as error:  # each back end raises its own kinds
-        remedy = (
-            "install a reader of netCDF 4 (pip install h5netcdf) or copy the file again"
-            if hdf
-            else "copy the file again"
-        )
-        raise refusal(str(path), "a readable netCDF file", _said(error), remedy) from error
+GLOBE = 5.1e14  # m2      area of the Earth; radii of models differ by 0.1 %
+MOST_FLUX = 1000.0  # PgC yr-1      net: 5 umol m-2 s-1 everywhere, some ten times what the globe ever takes up or gives off
 
 
 def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
@@ -116,9 +66,15 @@ def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
     Renamed axes and converted units are stated in the attribute `repairs`; all else that does not fit raises
     InputError.
     """
+    with reading(lambda: [(role, ds)]):
+        return _canonical(ds, role)
+
+
+def _canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
+    lost = lost_chunks(ds)
     ds, repairs = rename_axes(ds)
     ds, names = _select(ds, role)
-    repairs += names
+    repairs += names + check_stored(ds, lost, role)
     for name in [str(n) for n in ds.data_vars]:
         ds[name], converted = convert(ds[name], name, role)
         repairs += [converted] if converted else []
@@ -126,9 +82,13 @@ def canonical(ds: xr.Dataset, role: str) -> xr.Dataset:
     repairs += [counted] if counted else []
     _check_dims(ds, role)
     for name in map(str, ds.data_vars):
-        _check_values(ds[name], name, role)
+        check_values(ds[name], name, role)
     if "hybrid_a" in ds:
         _check_hybrid(ds, role)
+    if "cell_area" in ds:
+        check_area(ds["cell_area"], role)
+    if role == "fluxes":
+        check_total(pgc_per_year(ds["flux"].mean("time"), LatLonGrid.from_dataset(ds).area), role)
     ds = describe(ds.transpose(*DIMS, ..., missing_dims="ignore"))
     ds = ds.set_coords([key for key in HYBRID if key in ds])
     return ds.assign_attrs(repairs="; ".join(repairs)) if repairs else ds
@@ -141,9 +101,9 @@ def _select(ds: xr.Dataset, role: str) -> tuple[xr.Dataset, list[str]]:
         [name for name in ds.coords if name not in ds.dims and name in VARIABLES and name != "member"]
     )
     for name in spec.required:
-        if name not in ds and (standard := VARIABLES[name].standard_name):
+        if name not in ds and (known := VARIABLES[name].standard_names):
             found = [
-                v for v in ds.data_vars if ds[v].attrs.get("standard_name") == standard and v not in VARIABLES
+                v for v in ds.data_vars if ds[v].attrs.get("standard_name") in known and v not in VARIABLES
             ]
             if len(found) == 1:
                 ds = ds.rename({found[0]: name})
@@ -228,11 +188,46 @@ def _check_hybrid(ds: xr.Dataset, role: str) -> None:
         ) from None
 
 
-def _check_values(array: xr.DataArray, name: str, role: str) -> None:
+def check_stored(ds: xr.Dataset, lost: dict[str, Lost], where: str) -> list[str]:
+    """Refuse variables of `ds` of which chunks are lost; zeros of fluxes that a store may leave out are stated."""
+    some = {name: chunks for name, chunks in lost.items() if name in ds}
+    for name, chunks in some.items():
+        if not (chunks.sparse and name == "flux"):
+            raise chunks.refused(f"{where}: {name}")
+    return [
+        f"{name}: {c.missing} of {c.total} chunks are not stored and read as 0" for name, c in some.items()
+    ]
+
+
+def check_area(area: xr.DataArray, where: str) -> None:
+    """Refuse cells (m2) that do not make up the globe."""
+    total = float(area.sum())
+    if abs(total / GLOBE - 1) > 0.01:
+        remedy = "check the units, m2, and whether all cells are there"
+        raise refusal(
+            f"{where}: cell_area", f"{GLOBE:.3g} m2 of all cells together", f"{total:.4g} m2", remedy
+        )
+
+
+def pgc_per_year(flux: xr.DataArray, area: xr.DataArray | np.ndarray) -> float:
+    """Of a flux (lat, lon) kg CO2 m-2 s-1 on cells of `area` m2."""
+    return float(kg_co2_to_pgc((flux.astype(np.float64) * area).sum() * SECONDS_PER_YEAR))
+
+
+def check_total(total: float, where: str) -> None:
+    """Refuse a net flux (PgC yr-1) that the globe does not have: units that are not what they say."""
+    if abs(total) > MOST_FLUX:
+        got = f"{total:.4g} PgC a year"
+        raise refusal(
+            f"{where}: flux", f"at most {MOST_FLUX:g} PgC a year over the globe", got, "check the units"
+        )
+
+
+def check_values(array: xr.DataArray, name: str, role: str) -> None:
     """Read the variable once, block by block: NaN, infinity and values that no atmosphere has are refused."""
     bad, first = 0, None
     low, high = PLAUSIBLE.get(name, (-np.inf, np.inf))
-    for window in _windows(array):
+    for window in windows(array):
         values = np.asarray(array[window].values)
         wrong = ~np.isfinite(values)
         if wrong.any():
@@ -256,35 +251,9 @@ def _check_values(array: xr.DataArray, name: str, role: str) -> None:
         )
 
 
-def _windows(array: xr.DataArray) -> Iterator[tuple[slice, ...]]:
-    """Slices that cover the array: its own chunks, or slabs of the first axis of `BLOCK_VALUES` values."""
-    if array.chunks is not None:
-        sizes = array.chunks
-    elif array.ndim == 0:
-        sizes = ()
-    else:
-        rows = max(1, BLOCK_VALUES // max(1, int(np.prod(array.shape[1:]))))
-        edges = [*range(0, array.shape[0], rows), array.shape[0]]
-        sizes = (tuple(np.diff(edges).tolist()), *((n,) for n in array.shape[1:]))
-    starts = [np.concatenate([[0], np.cumsum(s)]).tolist() for s in sizes]
-    yield from itertools.product(*([slice(a, b) for a, b in zip(s[:-1], s[1:])] for s in starts))
-
-
 def _index(array: xr.DataArray, window: tuple[slice, ...], wrong: np.ndarray) -> str:
     where = np.argwhere(wrong)[0]
     return (
         ", ".join(f"{dim}={int(i) + s.start}" for dim, i, s in zip(array.dims, where, window))
         or "its one value"
     )
-
-
-def _said(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160] if lines else 'no message'}"
-
-
-def write_netcdf(made: xr.Dataset, path: Path) -> None:
-    """Writes netCDF at once: a kill never leaves half of it."""
-    partial = path.with_name(f"{path.name}.partial")
-    made.to_netcdf(partial, engine="h5netcdf")
-    partial.rename(path)

@@ -96,7 +96,7 @@ def _refuse_ambiguous_flux(array: xr.DataArray, units: str, where: str) -> None:
             f"{factor} and set the units and standard_name of a CO2 flux",
         )
     if "downward" in standard_name:
-        remedy = "multiply by -1 and set standard_name surface_upward_mass_flux_of_carbon_dioxide"
+        remedy = "multiply by -1 and set standard_name surface_upward_mole_flux_of_carbon_dioxide or none"
         raise refusal(where, "a flux positive upward", f"standard_name {standard_name!r}", remedy)
 
 

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from gencarbon.data.backgrounds import background_runs
 from gencarbon.data.clips import ClipDataset, fit_scales
+from gencarbon.data.files import open_dataset
 from gencarbon.data.normalize import Normalizer
 from gencarbon.data.refined import refined_run_of
-from gencarbon.data.store import open_dataset
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model import ResidualDenoiser, WindNetwork
