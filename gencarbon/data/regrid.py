@@ -63,7 +63,7 @@ def on_cells(ds: xr.Dataset, cells: LatLonGrid) -> xr.Dataset:
         air = total(ds[name])
         for field in (field for field in INTENSIVE if field in ds):
             # layers under the ground hold no air, and nothing of what they are said to hold
-            made[field] = (total(ds[name] * ds[field]) / air).where(air > 0, 0.0)
+            made[field] = total(ds[name] * ds[field]) / air.where(air > 0, np.inf)
         made[name] = air * _growth(ds, ds[name], area, own) * target.sum()
     if "flux" in ds:
         made["flux"] = total(ds["flux"] * area) / target
