@@ -43,3 +43,9 @@ def git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+def peak_memory() -> int:
+    """Bytes of this process at its largest."""
+    peak = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024

@@ -28,6 +28,10 @@ def _bounded(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign(time_bounds=xr.concat([ds.time, ds.time + step], "bounds").transpose("time", "bounds"))
 
 
+def bounded_truth() -> xr.Dataset:
+    return _bounded(truth())
+
+
 def carbonbench_truth() -> xr.Dataset:
     """Cells on the benchmark's sphere, 0.22 % larger than those on which CarbonTracker weighed its air."""
     ds = truth()

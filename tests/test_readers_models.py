@@ -7,12 +7,10 @@ import pytest
 import xarray as xr
 
 from gencarbon.data.files import open_dataset
-from gencarbon.data.readers import open_source, read, reader_of
+from gencarbon.data.readers import open_source, read
 from gencarbon.errors import InputError
 from gencarbon.grid import LatLonGrid
-from tests.layouts import pgc_per_year
 from tests.layouts_models import (
-    LAYOUTS,
     M_AIR_BENCHMARK,
     M_CO2_BENCHMARK,
     POLAR,
@@ -22,40 +20,6 @@ from tests.layouts_models import (
     carbonbench_closed,
     geoschem_14,
 )
-
-CLOSE = {
-    "co2": 1e-4,
-    "u": 1e-4,
-    "v": 1e-4,
-    "surface_pressure": 0.05,
-    "air_mass": 1e9,
-    "moist_air_mass": 1e9,
-    "flux": 1e-14,
-    "cell_area": 2e5,
-}  # ppm, m s-1, Pa, kg of about 1e15, kg m-2 s-1, m2 of about 1e12
-
-
-@pytest.mark.parametrize("write", LAYOUTS, ids=lambda f: f.__name__)
-def test_a_layout_reads_back_to_the_truth(write, tmp_path):
-    expected_of, names = LAYOUTS[write]
-    source = open_source(write(tmp_path))
-    assert reader_of(source) is not None
-    made, expected = read(source), expected_of()
-    for name in names:
-        assert made[name].chunks is not None  # lazily
-        assert made[name].dims == expected[name].dims
-        for axis in made[name].dims:
-            np.testing.assert_allclose(
-                made[axis].astype(float), expected[axis].astype(float), rtol=0, atol=1e-5
-            )
-        np.testing.assert_allclose(made[name], expected[name], rtol=0, atol=CLOSE[name])
-    if "flux" in made:
-        assert pgc_per_year(made.flux, made.cell_area) == pytest.approx(
-            pgc_per_year(expected.flux, expected.cell_area), rel=1e-6
-        )
-        assert np.array_equal(made.time_bounds[:, 0], made.time)
-        assert np.array_equal(made.time_bounds, expected.time_bounds)
-    assert made.attrs["repairs"]
 
 
 def refused(ds):

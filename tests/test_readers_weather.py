@@ -9,31 +9,10 @@ from gencarbon.data.readers import open_source, read, reader_of
 from gencarbon.errors import InputError
 from tests import layouts
 from tests import layouts_weather as weather
-from tests.layouts import pgc_per_year
 from tests.layouts_weather import LAYOUTS
 
 G = 9.80665
 WEATHER = [write for write, (_, names) in LAYOUTS.items() if "u" in names]
-
-
-@pytest.mark.parametrize("write", LAYOUTS, ids=lambda f: f.__name__)
-def test_a_layout_reads_back_to_the_truth(write, tmp_path):
-    truth, names = LAYOUTS[write]
-    source = open_source(write(tmp_path))
-    assert reader_of(source) is not None
-    made, expected = read(source), truth()
-    assert all(made[name].chunks is not None for name in names)  # lazily
-    for name in (*names, "cell_area"):
-        assert made[name].dims == expected[name].dims
-        for axis in made[name].dims:
-            assert np.array_equal(made[axis], expected[axis]) or np.allclose(made[axis], expected[axis])
-        scale = float(abs(expected[name]).max())
-        np.testing.assert_allclose(made[name], expected[name], rtol=0, atol=1e-6 * scale)
-    if "flux" in names:
-        total = pgc_per_year(made.flux, made.cell_area)
-        assert total == pytest.approx(pgc_per_year(expected.flux, expected.cell_area), rel=1e-6)
-        assert np.array_equal(made.time_bounds, expected.time_bounds)
-    assert made.attrs["repairs"]
 
 
 @pytest.mark.parametrize("write", WEATHER, ids=lambda f: f.__name__)

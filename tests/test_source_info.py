@@ -27,6 +27,7 @@ def test_files_of_one_source_are_described_together(tmp_path):
     assert facts[1]["global_mean_ppm"] == pytest.approx(
         float(first.co2.weighted(first.air_mass).mean()), rel=1e-6
     )
+    assert "flux converted from mol m-2 s-1 to kg m-2 s-1 (times 0.0440095)" in facts[0]["repairs"]
     assert "longitudes turned" in facts[1]["repairs"] and "dried by its humidity" in facts[1]["repairs"]
 
 

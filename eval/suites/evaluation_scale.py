@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.benchmark import Benchmark, Figure, Result
+from eval.provenance import peak_memory
 from gencarbon.data.files import open_dataset
 from gencarbon.evaluation import evaluate
 from gencarbon.grid import HybridLevels, LatLonGrid
@@ -115,11 +116,10 @@ def score(folder: Path, scheduler: str | None) -> dict[str, Any]:
     begun = time.perf_counter()
     scores = evaluate(ensemble, reference, scheduler=scheduler)
     seconds = time.perf_counter() - begun
-    peak = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
     digest = zlib.crc32(
         b"".join(np.ascontiguousarray(scores[name].values).tobytes() for name in sorted(scores.data_vars))
     )
-    return {"seconds": seconds, "memory": int(peak.split()[1]) * 1024, "digest": digest}
+    return {"seconds": seconds, "memory": peak_memory(), "digest": digest}
 
 
 def main(how: str, folder: str, argument: str) -> None:

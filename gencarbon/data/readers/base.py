@@ -15,7 +15,7 @@ file stands in the attribute `repairs`; what cannot be known is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,9 +69,18 @@ def needed(ds: xr.Dataset, names: tuple[str, ...], source: str, remedy: str) -> 
 
 
 def numbers(ds: xr.Dataset, theirs: str, ours: str, source: str) -> xr.DataArray:
-    """A variable in float64 and in the units of `variables.VARIABLES[ours]`, by its own units attribute, which must be there."""
-    array, _ = convert(ds[theirs], ours, f"{source}, variable {theirs} as")
-    return array.astype(np.float64).rename(ours)
+    """A variable in float64 and in the units of `variables.VARIABLES[ours]`, by its own units attribute, which must be there. What was
+    converted stands in the attribute `converted`, of which `finished` makes a note."""
+    array, said = convert(ds[theirs], ours, f"{source}, variable {theirs} as")
+    array = array.astype(np.float64).rename(ours)
+    return array.assign_attrs(converted=said) if said else array
+
+
+def total_flux(ds: xr.Dataset, names: Iterable[str], source: str) -> xr.DataArray:
+    """The sum of fluxes, each by its own units."""
+    parts = [numbers(ds, name, "flux", source) for name in names]
+    said = dict.fromkeys(part.attrs["converted"] for part in parts if "converted" in part.attrs)
+    return sum(parts[1:], parts[0]).drop_attrs().assign_attrs({"converted": ", ".join(said)} if said else {})
 
 
 def upright(ds: xr.Dataset, source: str, top_first: bool = False) -> xr.Dataset:
@@ -229,6 +238,9 @@ def _kg_per_kg(humidity: xr.DataArray, source: str) -> xr.DataArray:
 def finished(ds: xr.Dataset, source: str, *names: str) -> xr.Dataset:
     """The fields alone, described."""
     kept = [name for name in (*names, "cell_area", "time_bounds") if name in ds.variables]
+    ds = with_note(ds, *(ds[name].attrs.get("converted") for name in kept))
     attrs = {"source": source} | {k: v for k, v in ds.attrs.items() if k == "repairs"}
     made = describe(ds[kept].reset_coords(drop=True)).assign_attrs(attrs)
+    for name in kept:
+        made[name].attrs.pop("converted", None)
     return made.drop_vars([name for name in made.coords if name not in made.dims])

@@ -55,7 +55,7 @@ def _read(ds: xr.Dataset) -> xr.Dataset:
     ds = base.upright(ds, source)
     co2 = ds["co2massmix"].astype(np.float64) * (M_AIR / M_CO2)
     air = base.numbers(ds, "airmass", "air_mass", source)
-    flux = sum(base.numbers(ds, name, "flux", source).astype(np.float64) for name in FLUXES)
+    flux = base.total_flux(ds, FLUXES, source)
     area = base.numbers(ds, "cell_area", "cell_area", source).isel(time=0).astype(np.float64)
     wind = {name: base.numbers(ds, name, name, source) for name in ("u", "v")}
     # TM5's air lies on a sphere of 6371.0 km. The benchmark's cells, of 6378.1 km, are larger by 0.22 %, about what vapour weighs, and

@@ -83,7 +83,7 @@ def _read_flux(ds: xr.Dataset) -> xr.Dataset:
     ds = _named(ds)
     base.needed(ds, FLUXES, source, "the total is the sum of all four: give the file as NOAA wrote it")
     ds = base.upright(ds, source)
-    flux = sum(base.numbers(ds, name, "flux", source) for name in FLUXES)
+    flux = base.total_flux(ds, FLUXES, source)
     area = xr.DataArray(LatLonGrid.from_dataset(ds).area, dims=("lat", "lon"))
     ds = base.with_note(ds.assign(flux=flux, cell_area=area), f"flux is the sum of {', '.join(FLUXES)}")
     return base.finished(base.intervals(ds, source, centred=True), source, "flux")
