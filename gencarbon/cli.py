@@ -36,12 +36,17 @@ def train(
     ] = None,
 ) -> None:
     """Train the networks that the config asks for, one after the other. Resumes exactly; works under `accelerate launch`."""
+    from gencarbon.sampling.pipeline import CO2Pipeline
     from gencarbon.training.settings import TrainConfig
     from gencarbon.training.train import Trainer
 
     settings = TrainConfig.load(config)
     folder = cache_folder() / "runs" / (run or settings.name)
-    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, say).run()
+    begin = settings.begin
+    if begin is not None:
+        run_of_that_name = cache_folder() / "runs" / begin / "pipeline"
+        begin = CO2Pipeline.from_pretrained(run_of_that_name if run_of_that_name.exists() else begin)
+    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, say, begin).run()
     say(f"checkpoint: {path}")
 
 

@@ -19,6 +19,7 @@ from gencarbon.data.benchmark import FINE_FLUXES
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.finewinds import WindClips, face_lengths, fine_face_lengths, wind_inputs
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
+from gencarbon.data.refined import beginnings_of
 from gencarbon.data.views import canonical_datasets
 from gencarbon.grid import coarsen_mean
 from gencarbon.metrics import budget_error_of_masses, crps_biased, crps_fair
@@ -76,7 +77,7 @@ CONFIG = {
     "kind": "train", "data": "tiny", "name": "t", "seed": 0, "frames": 4, "widths": (8, 16), "batch": 2, "scale_samples": 4,
     "validation_windows": 2, "checkpoint_every": 2, "refined": {"scheme": "van_leer", "factor": 2, "segment_days": 1},
     "winds": {"steps": 4, "warmup": 1, "context": 1, "batch": 2}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
-    "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
+    "beginnings": 3, "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
 }  # fmt: skip
 
 
@@ -136,6 +137,39 @@ def test_one_step_may_be_trained_alone(data, tmp_path):
     for wrong in ({"one_step": None}, {"one_step": CONFIG["one_step"]}):
         with pytest.raises(InputError, match="does not sample"):
             TrainConfig.parse(CONFIG | alone | wrong)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_path):
+    begin = tiny_pipeline()
+    still = {"steps": 1, "learning_rate": 1e-9, "warmup": 0}
+    config = {"winds": None, "begin": "tiny", "one_step": None, "mean": still, "remainder": still}
+    shape = {
+        "frames": begin.frames,
+        "widths": begin.denoiser.config.widths,
+        "blocks": begin.denoiser.config.blocks,
+    }
+    config = TrainConfig.parse(CONFIG | shape | config)
+    made = CO2Pipeline.from_pretrained(Trainer(config, data, tmp_path / "b", lambda s: None, begin).run())
+    for (name, after), before in zip(made.denoiser.named_parameters(), begin.denoiser.parameters()):
+        assert torch.allclose(after, before, atol=1e-7), name
+    assert torch.equal(made.normalizer.residual_std, begin.normalizer.residual_std)
+    wide = TrainConfig.parse(config.model_dump() | {"widths": (8, 24)})
+    with pytest.raises(InputError, match=r"other widths: .*instead of \(8, 24\)"):
+        Trainer(wide, data, tmp_path / "wide", lambda s: None, begin)
+    with pytest.raises(InputError, match="`winds` left out"):
+        TrainConfig.parse(CONFIG | {"begin": "tiny"})
+
+
+def test_a_quarter_of_the_windows_are_beginnings_of_forecasts():
+    short = beginnings_of(store(25), 4, 3)
+    assert short.sizes["time"] == 12 and short.time.values[4] == store(25).time.values[10]  # round(21 / 2)
+    short["tracer_refined"].attrs |= {"segment_frames": 4, "from_reference": 1}
+    begun = ClipDataset(short, 4, 400, seed=0)
+    assert begun.starts.tolist() == [0, 4, 8] and all(begun[i]["begins"] == 1 for i in range(20))
+    share = lambda clips: np.mean([float(clips[i]["begins"]) for i in range(400)])  # noqa: E731
+    alone = share(ClipDataset(store(25), 4, 400, seed=0))
+    assert 0.2 < share(ClipDataset(store(25), 4, 400, seed=0, beginnings=begun)) - 0.75 * alone < 0.3
 
 
 def test_missing_data_is_refused(tmp_path):
@@ -218,12 +252,14 @@ def test_scales_make_unit_fields():
 
 
 def test_known_frames_are_mostly_prefixes_of_at_most_two():
-    known = draw_known(4000, 8, torch.Generator().manual_seed(0))
+    known = draw_known(torch.zeros(4000), 8, torch.Generator().manual_seed(0))
     prefix = known.sum(1)
     ordered = (known.diff(dim=1) <= 0).all(1)
     assert (
         0.45 < ((prefix == 2) & ordered).float().mean() < 0.62 and 0.08 < (prefix == 0).float().mean() < 0.2
     )
+    first = draw_known(torch.ones(4000), 8, torch.Generator().manual_seed(0))
+    assert 0.75 < ((first.sum(1) == 1) & (first[:, 0] == 1)).float().mean() < 0.9  # of a forecast: never two
 
 
 def test_precision_follows_the_hardware():

@@ -23,16 +23,26 @@ LEVEL_FIELDS = ("u_face", "v_face", "background", "refined", "residual", "air_ma
 NO_BACKGROUND = 0.25  # share of samples with nothing but winds, fluxes and the refined run
 MIX_TOTAL = 0.5  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
 AT_START = 0.15  # share of samples that begin with a segment of the refined run, as the first window of a forecast does
+FROM_BEGINNINGS = 0.25  # share of samples taken from the short runs from known states, where there are any
 
 
 class ClipDataset(Dataset):
     """Windows of `frames` frames of a benchmark store held in memory: the refined run, one of the backgrounds, and what the refined run
     lacks. augment=False gives the plain CO2 with the benchmark's coarse run, in order.
 
-    store: with its `background_runs` and `tracer_refined`.
+    store: with its `background_runs` and `tracer_refined`. beginnings: the same of short runs, each a window long (`beginnings_of`).
     """
 
-    def __init__(self, store: xr.Dataset, frames: int, length: int, seed: int, augment: bool = True):
+    def __init__(
+        self,
+        store: xr.Dataset,
+        frames: int,
+        length: int,
+        seed: int,
+        augment: bool = True,
+        beginnings: ClipDataset | None = None,
+    ):
+        self.beginnings = beginnings
         self.frames, self.length, self.seed, self.augment = frames, length, seed, augment
         self.grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
         self.time, self.step_seconds = store["time"].values, float(store.attrs["step_seconds"])
@@ -46,6 +56,7 @@ class ClipDataset(Dataset):
         self.refined = load("tracer_refined")
         about = store["tracer_refined"].attrs
         self.segment = int(about["segment_frames"])
+        self.from_reference = bool(about.get("from_reference", False))
         self.refined_by = str(about["scheme"]), int(about["factor"])
         self.flux = load("tracer_flux")
         self.surface_pressure = np.asarray(store["surface_pressure"].values)
@@ -70,22 +81,31 @@ class ClipDataset(Dataset):
             start = self.starts[index * max(1, len(self.starts) // self.length) % len(self.starts)]
             return self.window(int(start), self.in_total, turn=0, mirror=False, background="coarse")
         rng = np.random.default_rng([self.seed, index])
+        if self.beginnings is not None and rng.random() < FROM_BEGINNINGS:
+            return self.beginnings[index]
         begins = self.starts[self.starts % self.segment == 0]
         start = int(rng.choice(begins if rng.random() < AT_START else self.starts))
         weights = self.in_total
         if rng.random() > MIX_TOTAL:
             weights = rng.normal(size=len(weights)) / (self.size[:, start] + 1e-3)
-        background = begun_from(start // self.segment) or str(rng.choice(KINDS))
+        background = self.begun_from(start) or str(rng.choice(KINDS))
         known = None if rng.random() < NO_BACKGROUND else background
         step = WIDER if known in ("wide", "blocks") else 1  # wide cells stay where they are in use
         turn = step * int(rng.integers(self.grid.shape[1] // step))
         mirror = bool(rng.random() < 0.5)
         return self.window(start, weights, turn, mirror, known)
 
+    def begun_from(self, start: int) -> str | None:
+        """The background from which the segment of frame `start` begins; None: from the reference."""
+        return None if self.from_reference else begun_from(start // self.segment)
+
     def window(
         self, start: int, weights: np.ndarray, turn: int, mirror: bool, background: str | None
     ) -> dict[str, Tensor]:
-        """One window, level fields as (level, time, lat, lon); background: one of `KINDS` or none."""
+        """One window, level fields as (level, time, lat, lon); background: one of `KINDS` or none.
+
+        `begins` is 1 where the refined run begins from the known state of its first frame, `exact` where the background's blocks are kept.
+        """
         cut = slice(start, start + self.frames)
         mix = lambda a: np.tensordot(weights.astype(np.float32), a[:, cut], axes=1)  # noqa: E731
         ps = self.surface_pressure[cut]
@@ -110,7 +130,13 @@ class ClipDataset(Dataset):
         ticks = clock(self.time[cut], torch.tensor(self.grid.lon))
         ticks = torch.roll(ticks, turn, -1)
         ticks[2:] = -ticks[2:] if mirror else ticks[2:]  # the mirror swaps the seasons
-        return out | {"clock": ticks, "exact": torch.tensor(float(background == "blocks"))}
+        begins = start % self.segment == 0 and self.begun_from(start) is None
+        exact = background == "blocks"
+        return out | {
+            "clock": ticks,
+            "exact": torch.tensor(float(exact)),
+            "begins": torch.tensor(float(begins)),
+        }
 
     @property
     def geometry(self) -> dict[str, Tensor]:

@@ -73,7 +73,8 @@ def wind_inputs(
             )
         made.append(torch.cat([faces, excess], dim=-3).float())
     whole = torch.cat(made)
-    whole[-1:, :, 2:] = whole[-2:-1, :, 2:]  # the last step has no winds at its end
+    if len(whole) > 1:
+        whole[-1, :, 2:] = whole[-2, :, 2:]  # the last step has no winds at its end
     return whole
 
 

@@ -1,6 +1,7 @@
 """The refined run of a benchmark split: the coarse air mass fluxes on finer cells, begun again every few weeks as forecasts are.
 
-Made segment by segment, so that a killed one goes on. A window of training lies within one segment.
+Made segment by segment, so that a killed one goes on. A window of training lies within one segment. Forecasts begin from known states more
+often than segments of weeks do, so there are short ones besides (`beginnings_of`).
 """
 
 from __future__ import annotations
@@ -31,28 +32,32 @@ def refined_run_of(
     path: Path,
     subgrid_of: SubgridOf | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    frames: int | None = None,
 ) -> xr.DataArray:
     """`tracer_refined` of a split, (tracer_name, time, level, lat, lon) ppm, kept in the Zarr store `path`, made first where missing.
 
-    store: with its `background_runs`. subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`.
+    store: with its `background_runs`. subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`. frames: of a segment
+    if all begin from the reference; None: segments of `config.segment_days`, some of which begin from a background.
     """
     if not path.exists():
         parts = path.with_suffix(".parts")
         parts.mkdir(parents=True, exist_ok=True)
-        frames = store.sizes["time"]
-        segment = round(config.segment_days * 86400 / float(store.attrs["step_seconds"]))
-        firsts = range(0, frames, segment)
+        total = store.sizes["time"]
+        segment = frames or round(config.segment_days * 86400 / float(store.attrs["step_seconds"]))
+        firsts = range(0, total, segment)
         for number, first in enumerate(firsts):
             file = parts / f"{first}.npy"
             if not file.exists():
-                made = _segment(store.isel(time=slice(first, first + segment)), config, number, subgrid_of)
+                begun = None if frames else begun_from(number)
+                made = _segment(store.isel(time=slice(first, first + segment)), config, begun, subgrid_of)
                 temporary = file.with_suffix(".tmp.npy")
                 np.save(temporary, made)
                 temporary.rename(file)
-            progress(min(first + segment, frames), frames)
+            progress(min(first + segment, total), total)
         values = np.concatenate([np.load(parts / f"{first}.npy") for first in firsts], axis=1)
         added = describe(xr.Dataset({"tracer_refined": (store["tracer"].dims, values)}))
         about = {"segment_frames": segment, "scheme": config.scheme, "factor": config.factor}
+        about["from_reference"] = int(frames is not None)  # every segment
         added["tracer_refined"].attrs |= about
         whole = parts / "store.zarr"
         added.to_zarr(whole, mode="w", zarr_format=3, consolidated=False)
@@ -61,8 +66,14 @@ def refined_run_of(
     return open_dataset(path)["tracer_refined"]
 
 
+def beginnings_of(store: xr.Dataset, frames: int, count: int) -> xr.Dataset:
+    """`count` stretches of `frames` frames, spread evenly over a split, one after the other."""
+    firsts = np.linspace(0, store.sizes["time"] - frames, count).round().astype(int)
+    return store.isel(time=(firsts[:, None] + np.arange(frames)).ravel())
+
+
 def _segment(
-    part: xr.Dataset, config: RefinedConfig, number: int, subgrid_of: SubgridOf | None
+    part: xr.Dataset, config: RefinedConfig, begun: str | None, subgrid_of: SubgridOf | None
 ) -> np.ndarray:
     """(tracer, time, level, lat, lon) ppm, float32."""
     load = lambda name: part[name].values.astype(np.float64)  # noqa: E731
@@ -80,5 +91,5 @@ def _segment(
         torch.float32,
         subgrid_of and subgrid_of(air, (load("u"), load("v"))),
     )
-    begin = state_of(part, begun_from(number), 0)
+    begin = state_of(part, begun, 0)
     return np.stack([q.astype(np.float32) for q in run.states(begin, load("tracer_flux"), air)], axis=1)

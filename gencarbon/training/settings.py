@@ -56,6 +56,13 @@ class TrainConfig(Config):
     winds: WindsConfig | None = Field(
         None, description="left out: the refined run has interpolated winds only"
     )
+    begin: str | None = Field(
+        None,
+        description="a run or a checkpoint whose networks and scales this one begins with; `winds` is left out then, its wind network kept",
+    )
+    beginnings: int = Field(
+        0, ge=0, description="windows of training begun from known states, beside those of the refined run"
+    )
     scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")
@@ -68,5 +75,9 @@ class TrainConfig(Config):
         if self.remainder is None and (self.one_step is None or self.one_step.from_denoiser):
             raise ValueError(
                 "expected a remainder phase, or a one_step phase with from_denoiser: false, got neither; a mean network alone does not sample"
+            )
+        if self.begin is not None and self.winds is not None:
+            raise ValueError(
+                "expected `winds` left out of a run that begins with a checkpoint, whose wind network made what the others learnt from"
             )
         return self

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import xarray as xr
 from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
@@ -17,7 +18,7 @@ from gencarbon.data.backgrounds import background_runs
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.files import open_dataset
 from gencarbon.data.normalize import Normalizer
-from gencarbon.data.refined import refined_run_of
+from gencarbon.data.refined import beginnings_of, refined_run_of
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model import ResidualDenoiser, WindNetwork
@@ -57,7 +58,12 @@ class Trainer:
     """A run in `folder`: checkpoints, log.jsonl, TensorBoard events, and at the end the networks and scales."""
 
     def __init__(
-        self, config: TrainConfig, data_folder: Path, folder: Path, say: Callable[[str], None] = print
+        self,
+        config: TrainConfig,
+        data_folder: Path,
+        folder: Path,
+        say: Callable[[str], None] = print,
+        begin: CO2Pipeline | None = None,
     ):
         for split in SPLITS:
             if not (data_folder / f"{split}.zarr").exists():
@@ -86,8 +92,11 @@ class Trainer:
             blocks=config.blocks,
             one_step=config.one_step is not None,
         )
-        self.model.to(self.accelerator.device)
         self.winds: WindNetwork | None = None
+        self.begin = begin
+        if begin is not None:
+            self._begin_with(begin)
+        self.model.to(self.accelerator.device)
 
     def run(self) -> Path:
         """Trains all networks; returns the folder of the pipeline, for `from_pretrained`."""
@@ -104,7 +113,8 @@ class Trainer:
         if (folder / "scales").exists():
             self.normalizer = Normalizer.from_pretrained(folder / "scales")
         else:
-            fit_scales(self.normalizer, self.train, config.scale_samples)
+            if self.begin is None:
+                fit_scales(self.normalizer, self.train, config.scale_samples)
             self.normalizer.save_pretrained(folder / "scales")
         self._phase("mean", config.mean, self.model.mean_net, lambda w, g: mean_loss(self.model, w))
         fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
@@ -120,7 +130,8 @@ class Trainer:
                 lambda w, g: remainder_loss(self.model, w, unit, g),
             )
         if config.one_step is not None:
-            if config.one_step.from_denoiser:
+            begun = self.begin is not None and self.begin.denoiser.one_step_net is not None
+            if config.one_step.from_denoiser and not begun:
                 self.model.one_step_net.load_state_dict(self.model.remainder_net.state_dict())
             self._phase(
                 "one_step",
@@ -133,32 +144,53 @@ class Trainer:
         self.accelerator.end_training()
         return folder / "pipeline"
 
+    def _begin_with(self, begin: CO2Pipeline) -> None:
+        """Networks and scales of a checkpoint of the same shape; what it lacks of them begins from nothing."""
+        mine, theirs = self.model.config, begin.denoiser.config
+        differ = [
+            key for key in mine if not key.startswith("_") and key != "one_step" and mine[key] != theirs[key]
+        ]
+        if differ:
+            raise InputError(
+                f"expected a checkpoint with the networks of the config to begin with, got other {', '.join(differ)}: "
+                f"{', '.join(str(theirs[key]) for key in differ)} instead of {', '.join(str(mine[key]) for key in differ)}"
+            )
+        self.model.load_state_dict(begin.denoiser.state_dict(), strict=False)
+        self.normalizer, self.winds = begin.normalizer, begin.winds
+
     def _load_clips(self) -> None:
         """Windows of both splits, each with its refined run, which the first process makes where it is missing."""
         config, processes = self.config, self.accelerator.num_processes
-        grid, levels = (kind.from_dataset(self.stores["train"]) for kind in (LatLonGrid, HybridLevels))
-        subgrid_of = self.winds and partial(LearntSubgrid, self.winds, grid, levels)
-        clips = {}
-        lengths = {
-            "train": sum(p.steps for p in (config.mean, config.remainder, config.one_step) if p)
-            * config.batch
-            * processes,
-            "validation": config.validation_windows,
-        }
-        for split, store in self.stores.items():
-            with self.accelerator.main_process_first(), one_thread():
-                coarse = background_runs(
-                    store, self.folder / f"backgrounds_{split}.zarr", partial(self._tell, split)
+        phases = [phase for phase in (config.mean, config.remainder, config.one_step) if phase]
+        length = sum(phase.steps for phase in phases) * config.batch * processes
+        with self.accelerator.main_process_first(), one_thread():
+            stores = {
+                split: store.assign(
+                    background_runs(
+                        store, self.folder / f"backgrounds_{split}.zarr", partial(self._tell, split)
+                    )
                 )
-                store, path = store.assign(coarse), self.folder / f"refined_{split}.zarr"
-                refined = refined_run_of(
-                    store, config.refined, path, subgrid_of, partial(self._tell, split, "refined")
-                )
-            seed, augment = (config.seed, True) if split == "train" else (0, False)
-            store = store.assign(tracer_refined=refined)
-            clips[split] = ClipDataset(store, config.frames, lengths[split], seed, augment)
-        self.train, self.validation = clips["train"], clips["validation"]
+                for split, store in self.stores.items()
+            }
+            begun = None
+            if config.beginnings:
+                short = beginnings_of(stores["train"], config.frames, config.beginnings)
+                begun = self._clips(short, "beginnings", length, config.seed, segment=config.frames)
+            self.train = self._clips(stores["train"], "train", length, config.seed, beginnings=begun)
+            self.validation = self._clips(
+                stores["validation"], "validation", config.validation_windows, 0, augment=False
+            )
         self.geometry = self._on_device(self.train.geometry)
+
+    def _clips(
+        self, store: xr.Dataset, name: str, length: int, seed: int, segment: int | None = None, **kwargs
+    ) -> ClipDataset:
+        """Windows of a store with its backgrounds, and the refined run of this name. segment: its frames, see `refined_run_of`."""
+        grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
+        subgrid_of = self.winds and partial(LearntSubgrid, self.winds, grid, levels)
+        path, tell = self.folder / f"refined_{name}.zarr", partial(self._tell, name, "refined")
+        refined = refined_run_of(store, self.config.refined, path, subgrid_of, tell, segment)
+        return ClipDataset(store.assign(tracer_refined=refined), self.config.frames, length, seed, **kwargs)
 
     def _tell(self, split: str, kind: str, done: int, total: int) -> None:
         self.say(f"{kind} run of {split}: frame {done} of {total}")
@@ -185,7 +217,7 @@ class Trainer:
         loss_of: Callable[[Window, torch.Generator], Tensor],
     ) -> None:
         def loss(batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-            known = draw_known(len(batch["u_face"]), self.config.frames, generator)
+            known = draw_known(batch["begins"], self.config.frames, generator)
             return loss_of(self._ready(batch, known), generator)
 
         batches = lambda step: self._batches(name, step, phase.steps)  # noqa: E731
