@@ -25,7 +25,7 @@ LIMITED = {"co2_van_leer": "van_leer", "co2_ppm": "ppm"}  # scored beside every 
 
 
 def roster(pipe: CO2Pipeline, archive: Archive, data: dict[str, Any]) -> dict[str, Ensemble]:
-    """Ensembles by name. data: `winds_amplitude` and `fluxes_amplitude`, chosen on validation; `twin`, a training run."""
+    """Ensembles by name. data: `winds_amplitude` and `fluxes_amplitude`, chosen on validation; `twin`, a training run, or none."""
     place: ModelGrid = pipe.grid
     rules = {
         "persistence": baselines.persistence,
@@ -38,7 +38,8 @@ def roster(pipe: CO2Pipeline, archive: Archive, data: dict[str, Any]) -> dict[st
     made["perturbed fluxes"] = Baseline(
         place, baselines.perturbed_fluxes(data["fluxes_amplitude"]), closes=False
     )
-    made["CRPS twin"] = trained(data["twin"])
+    if data["twin"] is not None:
+        made["CRPS twin"] = trained(data["twin"])
     return made
 
 

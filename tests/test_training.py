@@ -141,21 +141,30 @@ def test_one_step_may_be_trained_alone(data, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_path):
-    begin = tiny_pipeline()
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    begin = CO2Pipeline.from_pretrained(tmp_path / "tiny")
     still = {"steps": 1, "learning_rate": 1e-9, "warmup": 0}
-    config = {"winds": None, "begin": "tiny", "one_step": None, "mean": still, "remainder": still}
-    shape = {
-        "frames": begin.frames,
-        "widths": begin.denoiser.config.widths,
-        "blocks": begin.denoiser.config.blocks,
-    }
+    one_step = CONFIG["one_step"] | still
+    config = {"winds": None, "begin": "tiny", "one_step": one_step, "mean": still, "remainder": still}
+    shape = {name: begin.denoiser.config[name] for name in ("frames", "widths", "blocks")}
     config = TrainConfig.parse(CONFIG | shape | config)
     made = CO2Pipeline.from_pretrained(Trainer(config, data, tmp_path / "b", lambda s: None, begin).run())
-    for (name, after), before in zip(made.denoiser.named_parameters(), begin.denoiser.parameters()):
-        assert torch.allclose(after, before, atol=1e-7), name
+    after = made.denoiser.state_dict()
+    for name, before in begin.denoiser.state_dict().items():
+        assert torch.allclose(after[name], before, atol=1e-7), name
     assert torch.equal(made.normalizer.residual_std, begin.normalizer.residual_std)
+
+    def one_step_of(from_denoiser):
+        other = config.model_dump() | {"one_step": one_step | {"from_denoiser": from_denoiser}}
+        trainer = Trainer(TrainConfig.parse(other), data, tmp_path / "c", lambda s: None, made)
+        return trainer.model.one_step_net.state_dict()
+
+    theirs = made.denoiser.one_step_net.state_dict()
+    for from_denoiser in (True, False):  # false: from nothing, whatever the checkpoint has
+        mine = one_step_of(from_denoiser)
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs) == from_denoiser
     wide = TrainConfig.parse(config.model_dump() | {"widths": (8, 24)})
-    with pytest.raises(InputError, match=r"other widths: .*instead of \(8, 24\)"):
+    with pytest.raises(InputError, match=r"got widths .* instead of \[8, 24\]"):
         Trainer(wide, data, tmp_path / "wide", lambda s: None, begin)
     with pytest.raises(InputError, match="`winds` left out"):
         TrainConfig.parse(CONFIG | {"begin": "tiny"})
@@ -276,7 +285,7 @@ def test_a_store_holds_what_users_sample_from():
     assert np.allclose(made["reference"].co2, 400 + (weights * store().tracer.values[:, 2:8]).sum(0))
 
 
-@pytest.mark.parametrize("name", ["train_hsco2", "train_hsco2_twin", "train_tiny"])
+@pytest.mark.parametrize("name", ["train_hsco2_base", "train_hsco2", "train_hsco2_twin", "train_tiny"])
 def test_shipped_training_configs_load(name):
     assert isinstance(load_any(f"configs/{name}.yaml"), TrainConfig)
 

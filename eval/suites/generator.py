@@ -54,7 +54,7 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
         figures = _figures(ours, intervals=True) | _ranks(ours, apart) | _against(ours, rivals)
         store = split_store(data, benchmark.split)
         for part in (rollout, downscaling, condition):
-            more, said = part.figures(pipe, store, data, seed)
+            more, said = part.figures(pipe, store, shared_settings(data), seed)
             figures |= more
             notes[part.__name__.rpartition(".")[2]] = said
         for model, text, rival in MODELS:
@@ -73,13 +73,18 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     return Result(figures, scorecard(scored), notes)
 
 
+def shared_settings(data: dict[str, Any]) -> dict[str, Any]:
+    """Settings that every part depends on; who else takes part changes nobody's scores."""
+    return {name: value for name, value in data.items() if name not in ("twin", "samplers")}
+
+
 def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores, dict[str, Scores]]:
     """Pooled scores of the generator, of those of its forecasts that do not overlap in time, and of every rival."""
-    data, seed = benchmark.data, benchmark.seeds[0]
+    data, seed = shared_settings(benchmark.data), benchmark.seeds[0]
     store = split_store(data, benchmark.split)
     limited = remembered("generator", {"limited": store.attrs["config"]}, lambda: limited_runs(store))
-    models = {"gencarbon": pipe, **roster(pipe, Archive(split_store(data, "train")), data)}
-    for name, settings in data["samplers"].items():
+    models = {"gencarbon": pipe, **roster(pipe, Archive(split_store(data, "train")), benchmark.data)}
+    for name, settings in benchmark.data["samplers"].items():
         models[name] = with_sampler(pipe, settings)
     parts: dict[str, list[Scores]] = {name: [] for name in models}
     cases = list(initial_cases(data, benchmark.split))

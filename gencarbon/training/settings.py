@@ -34,7 +34,9 @@ class OneStepConfig(PhaseConfig):
     members: int = Field(2, ge=2, description="samples of each window in a step")
     alpha: float = Field(0.95, gt=0, le=1, description="share of the fair CRPS, the rest is the biased one")
     squares: tuple[int, ...] = Field((1, 2, 4), description="sides, in cells, of the means that are scored")
-    from_denoiser: bool = Field(True, description="begin with the denoiser's weights; false: from nothing")
+    from_denoiser: bool = Field(
+        True, description="begin with the denoiser's weights, or those of `begin`; false: from nothing"
+    )
 
 
 @register("train")

@@ -146,16 +146,21 @@ class Trainer:
 
     def _begin_with(self, begin: CO2Pipeline) -> None:
         """Networks and scales of a checkpoint of the same shape; what it lacks of them begins from nothing."""
-        mine, theirs = self.model.config, begin.denoiser.config
-        differ = [
-            key for key in mine if not key.startswith("_") and key != "one_step" and mine[key] != theirs[key]
-        ]
+        plain = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731  saved ones are lists
+        mine, theirs = ({k: plain(v) for k, v in m.config.items()} for m in (self.model, begin.denoiser))
+        differ = [k for k in mine if k[0] != "_" and k != "one_step" and mine[k] != theirs[k]]
         if differ:
+            listed = ", ".join(f"{k} {theirs[k]} instead of {mine[k]}" for k in differ)
             raise InputError(
-                f"expected a checkpoint with the networks of the config to begin with, got other {', '.join(differ)}: "
-                f"{', '.join(str(theirs[key]) for key in differ)} instead of {', '.join(str(mine[key]) for key in differ)}"
+                f"expected a checkpoint to begin with whose networks are those of the config, got {listed}"
             )
-        self.model.load_state_dict(begin.denoiser.state_dict(), strict=False)
+        fresh = self.config.one_step is not None and not self.config.one_step.from_denoiser
+        kept = {
+            k: v
+            for k, v in begin.denoiser.state_dict().items()
+            if not (fresh and k.startswith("one_step_net."))
+        }
+        self.model.load_state_dict(kept, strict=False)
         self.normalizer, self.winds = begin.normalizer, begin.winds
 
     def _load_clips(self) -> None:
