@@ -14,12 +14,14 @@ from gencarbon.terminal import cache_folder
 T = TypeVar("T")
 
 
-def committed_code() -> list[str | None] | None:
-    """Names of the trees of the package and of the benchmarks' code, None where they differ from the commit."""
-    changes = git("status", "--porcelain", "--", "gencarbon", "eval/*.py")
-    return (
-        None if changes != "" else [git("rev-parse", f"HEAD:{part}") for part in ("gencarbon", "eval/suites")]
-    )
+def committed_code() -> str | None:
+    """A name for the code of the package and of the benchmarks, None where it differs from the commit.
+
+    Not the weights and samples that lie beside it: a part that depends on them says so in its key."""
+    files = "gencarbon/*.py", "eval/suites/*.py", "eval/rivals.py", "eval/cases.py"  # folders below as well
+    if git("status", "--porcelain", "--", *files) != "":
+        return None
+    return hashlib.sha256(str(git("ls-files", "--stage", "--", *files)).encode()).hexdigest()
 
 
 CODE = committed_code()  # when it was loaded, not what is committed meanwhile

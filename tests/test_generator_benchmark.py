@@ -94,12 +94,12 @@ def test_every_limit_names_a_figure_and_an_untrained_model_misses(world):
 
 def test_parts_are_remembered_by_all_they_depend_on(monkeypatch, tmp_path):
     monkeypatch.setenv("GENCARBON_CACHE", str(tmp_path))
-    monkeypatch.setattr(remember, "CODE", ["a", "b"])
+    monkeypatch.setattr(remember, "CODE", "ab")
     made = []
     make = lambda value: lambda: made.append(value) or value  # noqa: E731
     assert [remember.remembered("b", {"k": 1}, make(3)) for _ in range(2)] == [3, 3] and made == [3]
     assert remember.remembered("b", {"k": 2}, make(4)) == 4
-    monkeypatch.setattr(remember, "CODE", ["a", "c"])
+    monkeypatch.setattr(remember, "CODE", "ac")
     assert remember.remembered("b", {"k": 1}, make(5)) == 5
     monkeypatch.setattr(remember, "CODE", None)  # a checkout with changes
     assert remember.remembered("b", {"k": 1}, make(6)) == 6 and made == [3, 4, 5, 6]

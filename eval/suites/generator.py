@@ -92,7 +92,7 @@ def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores,
         first = int(np.searchsorted(store.time.values, case["reference"].time.values[0]))
         beside = {n: run[first : first + data["frames"]] for n, run in limited.items()}
         for name, model in models.items():
-            digest = getattr(model, "digest", pipe.digest)
+            digest = getattr(model, "digest", "no weights")
             key = {"case": first, "model": name, "digest": digest, "seed": seed, "data": data}
             members = data["members" if model is pipe else "rival_members"]
             make = lambda m=model, b=beside, c=case, n=members: _scores(m, c, b, n, seed, m is pipe)  # noqa: E731
