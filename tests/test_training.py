@@ -23,7 +23,7 @@ from gencarbon.data.refined import beginnings_of
 from gencarbon.data.views import canonical_datasets
 from gencarbon.grid import coarsen_mean
 from gencarbon.metrics import budget_error_of_masses, crps_biased, crps_fair
-from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, forecasts_of, spread_to_error
+from gencarbon.sampling.calibrate import LARGEST, CalibrateConfig, calibrate, forecasts_of, spread_to_error
 from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.training.losses import almost_fair_crps, draw_known, prepare
@@ -317,13 +317,19 @@ def test_the_scale_by_lead_follows_the_lead(tmp_path):
         rounds=1,
         lead_days=(0.25, 2.0),
     )
-    _, level, lead = spread_to_error(forecasts_of(pipe, store(), config), config)
-    calibrate(pipe, store(), config, lambda s: None)
+    cases, said = forecasts_of(pipe, store(), config), []
+    overall, level, lead = spread_to_error(cases, config)
+    calibrate(pipe, store(), config, said.append)
+    after = spread_to_error(cases, config)  # what is kept is what was scored, not a step further
+    assert (
+        said[-2].startswith(f"spread-skill {after[0]:.3f}") and lead[0] < 1 / LARGEST
+    )  # so far off that its scale is held
+    wanted = (overall / lead).clip(1 / LARGEST, LARGEST)
     scale = pipe.scheduler.start_scale(torch.tensor([0.0, 0.25, 1.125, 2.0, torch.inf], dtype=torch.float64))
     ends = [float(scale[0, k]) * float(level[0]) for k in range(5)]
     assert scale.shape == (3, 5, 1, 1) and ends[0] == ends[1] and ends[3] == ends[4]
     assert ends[2] == pytest.approx((ends[1] + ends[3]) / 2) and ends[1] / ends[3] == pytest.approx(
-        lead[1] / lead[0]
+        wanted[0] / wanted[1]
     )
     plain = {**inputs(8)}
     known = pipe(**plain, members=1).co2.values

@@ -20,6 +20,10 @@ from gencarbon.sampling.ensemble import Forecast, run_members
 from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
+LARGEST = (
+    2.0  # scale by lead: far from 1 the spread no longer follows the noise, which the networks normalise
+)
+
 
 @register("calibrate")
 class CalibrateConfig(Config):
@@ -73,8 +77,8 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> tuple[float, 
     A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
     """
     variance, squared_error = 0.0, 0.0
-    for forecasts, truth in cases:
-        members = run_members(forecasts, config.seed, range(config.members), torch.get_num_threads())
+    for k, (forecasts, truth) in enumerate(cases):
+        members = run_members(forecasts, config.seed + k, range(config.members), torch.get_num_threads())
         co2 = np.stack([made[1:] for _, made, _ in members])
         weight = truth["air_mass"].values[1:]
         variance = variance + (ensemble_variance(co2) * weight).sum((-2, -1))
@@ -95,7 +99,8 @@ def calibrate(
 ) -> NoiseSchedule:
     """Fits the scales by level and by lead and sets them in the pipeline; a fixed point, since spread is nearly linear in them.
 
-    Returns the new scheduler, which is that of the pipeline.
+    Kept are the scales, of all that were tried, whose worst ratio of spread to error is nearest to 1. Returns the new scheduler, which is
+    that of the pipeline.
     """
     levels = pipe.grid.layers.count
     if config.sampler is not None and config.sampler != pipe.scheduler.config.sampler:
@@ -103,13 +108,19 @@ def calibrate(
     cases = forecasts_of(pipe, store, config)
     by_level = np.ones(levels) * np.array(pipe.scheduler.config.noise_scale)
     by_lead = np.interp(config.lead_days, pipe.scheduler.config.lead_days, pipe.scheduler.config.lead_scale)
-    for _ in range(config.rounds):
+    show = lambda x: " ".join(f"{v:.3f}" for v in x)  # noqa: E731
+    tried: list[tuple[float, NoiseSchedule]] = []
+    while True:
         overall, level, lead = spread_to_error(cases, config)
-        by_level, by_lead = by_level / level, by_lead * overall / lead
+        tried.append((max(abs(np.log([overall, *level, *lead]))), pipe.scheduler))
+        say(f"spread-skill {overall:.3f}; by level {show(level)}; by lead {show(lead)}")
+        if len(tried) > config.rounds:
+            break
+        by_level, by_lead = by_level / level, (by_lead * overall / lead).clip(1 / LARGEST, LARGEST)
         scales = {"noise_scale": by_level, "lead_scale": by_lead, "lead_days": np.array(config.lead_days)}
         settings = pipe.scheduler.settings | {name: tuple(map(float, x)) for name, x in scales.items()}
         pipe.scheduler = NoiseSchedule(**settings)
-        show = lambda x: " ".join(f"{v:.3f}" for v in x)  # noqa: E731
-        say(f"spread-skill {overall:.3f}; by level {show(level)}; by lead {show(lead)}")
         say(f"next scale by level {show(by_level)}; by lead {show(by_lead)}")
+    worst, pipe.scheduler = min(tried, key=lambda one: one[0])
+    say(f"kept: the worst of these ratios is off by a factor of {np.exp(worst):.3f}")
     return pipe.scheduler
