@@ -32,6 +32,11 @@ def split_store(data: dict[str, Any], split: str) -> xr.Dataset:
     return store
 
 
+def built_as(data: dict[str, Any]) -> str:
+    """The config of the benchmark's splits, all of it."""
+    return DataConfig.load(data["config"]).model_dump_json()
+
+
 def case_starts(data: dict[str, Any], store: xr.Dataset, dates: int) -> list[int]:
     """First frames of `dates` forecasts, evenly spread over a split."""
     last = store.sizes["time"] - data["frames"]

@@ -28,6 +28,7 @@ def roster(pipe: CO2Pipeline, archive: Archive, data: dict[str, Any]) -> dict[st
     """Ensembles by name. data: `winds_amplitude` and `fluxes_amplitude`, chosen on validation; `twin`, a training run, or none."""
     place: ModelGrid = pipe.grid
     rules = {
+        "coarse run from the known state": baselines.known_state,
         "persistence": baselines.persistence,
         "climatology": baselines.climatology(archive),
         "analogues": baselines.analogues(archive),
@@ -48,7 +49,7 @@ def trained(name: str) -> CO2Pipeline:
     folder = cache_folder() / "runs" / name / "calibrated"
     if not folder.exists():
         raise InputError(
-            f"the benchmark holds the generator against {name}, found none in {folder}; train it (gencarbon train configs/train_{name}.yaml)"
+            f"the benchmark holds the generator against {name}, found none in {folder}; train it as configs/train_{name}.yaml says"
             f" and calibrate it (gencarbon calibrate configs/calibrate_hsco2.yaml --checkpoint {folder.parent / 'pipeline'} --out {folder})"
         )
     return CO2Pipeline.from_pretrained(folder)

@@ -98,6 +98,11 @@ def persistence(given: Given, members: int, rng: np.random.Generator) -> Array:
     return np.repeat((given.background + given.first - given.background[0])[None], members, axis=0)
 
 
+def known_state(given: Given, members: int, rng: np.random.Generator) -> Array:
+    """The coarse run begun again from the known state. All members are alike."""
+    return np.repeat(_coarse(given, given.air, given.flux[None]), members, axis=0)
+
+
 def climatology(archive: Archive) -> Rule:
     """Residuals of the training winds, from a random day on, each member its own."""
 

@@ -45,7 +45,12 @@ def train(
     begin = settings.begin
     if begin is not None:
         run_of_that_name = cache_folder() / "runs" / begin / "pipeline"
-        begin = CO2Pipeline.from_pretrained(run_of_that_name if run_of_that_name.exists() else begin)
+        try:
+            begin = CO2Pipeline.from_pretrained(run_of_that_name if run_of_that_name.exists() else begin)
+        except InputError as error:
+            raise InputError(
+                f"{config} begins with {begin!r}, no run in {run_of_that_name.parent.parent}: train that one first; or {error}"
+            ) from None
     path = Trainer(settings, cache_folder() / "data" / settings.data, folder, say, begin).run()
     say(f"checkpoint: {path}")
 

@@ -23,6 +23,31 @@ def score_intervals(
     """(low, high) of pooled scores `names`, shaped as `Scores.figures(axes)` shapes them (by lead as a rule): percentiles over `draws`
     circular blocks of `block` consecutive initial dates (Politis and Romano 1992), by default as many as a forecast is long and at least
     two. ValueError for fewer than 4 blocks of dates."""
+    made = [scores.resampled(dates).figures(axes) for dates in _draws(scores, block, draws, seed)]
+    return {name: _ends([one[name] for one in made], confidence) for name in names}
+
+
+def ratio_intervals(
+    scores: Scores,
+    others: Scores,
+    name: str,
+    axes: tuple[int, ...] = (0, 2),
+    block: int | None = None,
+    confidence: float = 0.95,
+    draws: int = 500,
+    seed: int = 0,
+) -> tuple[Array, Array]:
+    """(low, high) of one score over that of other ensembles from the same initial dates, which are drawn together; as `score_intervals`."""
+    if not np.array_equal(scores.start, others.start):
+        raise ValueError(f"expected the same initial dates, got {scores.start} and {others.start}")
+    made = [
+        scores.resampled(dates).figures(axes)[name] / others.resampled(dates).figures(axes)[name]
+        for dates in _draws(scores, block, draws, seed)
+    ]
+    return _ends(made, confidence)
+
+
+def _draws(scores: Scores, block: int | None, draws: int, seed: int) -> list[NDArray[np.int64]]:
     if block is None:
         block = _overlap(scores)
     if scores.start.size < 4 * block:
@@ -30,12 +55,12 @@ def score_intervals(
             f"an interval needs at least {4 * block} initial dates for blocks of {block}, got {scores.start.size}; sample more dates"
         )
     rng, order = np.random.default_rng(seed), np.argsort(scores.start)
-    made = [
-        scores.resampled(order[_blocks(scores.start.size, block, rng)]).figures(axes) for _ in range(draws)
-    ]
-    ends = (1 - confidence) / 2, (1 + confidence) / 2
-    found = {name: np.quantile(np.stack([one[name] for one in made]), ends, axis=0) for name in names}
-    return {name: (low, high) for name, (low, high) in found.items()}
+    return [order[_blocks(scores.start.size, block, rng)] for _ in range(draws)]
+
+
+def _ends(values: Sequence[Array], confidence: float) -> tuple[Array, Array]:
+    low, high = np.quantile(np.stack(values), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return low, high
 
 
 def _overlap(scores: Scores) -> int:

@@ -42,6 +42,10 @@ NAMES: dict[str, tuple[str, str]] = {
     "co2_std": (PPM, "standard deviation of the reference CO2 in space (ppm)"),
     "crps_over_std": ("1", "fair CRPS / standard deviation of CO2"),
     "coverage": ("1", "share of the reference inside the central interval of the members"),
+    "coverage90": (
+        "1",
+        "share of the reference inside the central 90 % of the members, interpolated between ranks",
+    ),
     "energy_score": (PPM, "fair energy score of whole layers, RMS norm (ppm)"),
     "variogram_score": (
         PPM,
@@ -232,7 +236,7 @@ class Scores:
             "spread_skill": spread_skill_ratio(m["variance"], m["squared_error"], self.members),
             "co2_std": std,
             "crps_over_std": ratio(m["crps"], std),
-            **{name: m[name] for name in ("coverage", "energy_score", "variogram_score")},
+            **{name: m[name] for name in ("coverage", "coverage90", "energy_score", "variogram_score")},
         }
         for key in BASELINES:
             if f"{key}_absolute_error" in m:

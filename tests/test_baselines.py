@@ -8,6 +8,7 @@ from gencarbon.baselines import (
     Baseline,
     analogues,
     climatology,
+    known_state,
     persistence,
     perturbed_fluxes,
     perturbed_winds,
@@ -41,6 +42,7 @@ def given(grid):
 
 RULES = {
     "persistence": lambda a: persistence,
+    "known state": lambda a: known_state,
     "climatology": climatology,
     "analogues": analogues,
     "perturbed winds": lambda a: perturbed_winds(a, 0.3),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gencarbon.evaluation import accumulate
-from gencarbon.intervals import score_intervals
+from gencarbon.intervals import ratio_intervals, score_intervals
 from gencarbon.metrics import Mean
-from gencarbon.metrics.ranks import central_coverage, count_ranks
+from gencarbon.metrics.ranks import shares_inside
 from tests.synthetic import synthetic_ensemble
 
 
@@ -61,13 +61,35 @@ def test_a_resampled_date_counts_as_often_as_it_is_drawn(scores):
     assert two.resampled(np.array([0, 0, 1])).figures((0, 1, 2))["crps"] == pytest.approx(5 / 3)
 
 
+def test_a_ratio_is_drawn_from_the_same_dates(scores):
+    errors = 1 + 0.3 * np.random.default_rng(0).standard_normal(12)
+    mine, other = dated(scores, 0.8 * errors), dated(scores, errors)
+    low, high = ratio_intervals(mine, other, "crps")
+    assert low == pytest.approx(0.8) and high == pytest.approx(0.8)  # dates drawn apart would leave a width
+    low, high = ratio_intervals(mine, dated(scores, errors[::-1]), "crps")
+    assert high[0] - low[0] > 0.05
+    with pytest.raises(ValueError, match="same initial dates"):
+        ratio_intervals(mine, dated(scores, errors[:8]), "crps")
+
+
 @pytest.mark.parametrize("members", [8, 19, 32, 39])
 def test_central_coverage_is_exact_for_any_number_of_members(members):
-    flat = np.full(members + 1, 10.0)
-    assert central_coverage(flat, 0.9) == pytest.approx(0.9)
+    inside = shares_inside(members, 0.9)
+    assert inside.mean() == pytest.approx(0.9) and np.array_equal(inside, inside[::-1])
     rng = np.random.default_rng(0)
     narrow = (0.5 * rng.standard_normal((members, 20000)) < rng.standard_normal(20000)).sum(0)
-    assert central_coverage(count_ranks(narrow, members), 0.9) < 0.8
+    assert inside[narrow].mean() < 0.8
     if members == 39:  # two of forty ranks on either side: no rank is shared
-        counts = rng.integers(1, 50, 40)
-        assert central_coverage(counts, 0.9) == pytest.approx(counts[2:38].sum() / counts.sum())
+        assert inside.tolist() == pytest.approx([0, 0] + 36 * [1] + [0, 0])
+
+
+def test_coverage_weighs_cells_by_their_air():
+    ensemble, reference = synthetic_ensemble(frames=4)
+    polar = reference.lat > 60
+    truth = (ensemble.co2.median("member") + 1e3 * polar).transpose(*reference.co2.dims)  # inside, or far out
+    made = accumulate(ensemble, reference.assign(co2=truth.assign_attrs(reference.co2.attrs))).to_dataset()
+    air = reference.air_mass[1:]
+    weight = float(air.where(polar, 0).sum() / air.sum())
+    missed = 1 - shares_inside(ensemble.sizes["member"])[-1]  # of few members, part of the last rank is inside
+    assert float(made.coverage90_overall) == pytest.approx(1 - missed * weight, abs=1e-6)
+    assert weight < 0.7 * float(polar.mean())  # counted alike, cells near the pole would weigh more

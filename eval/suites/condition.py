@@ -90,13 +90,13 @@ def _case(
         base = float(store.attrs["base_co2_ppm"])
         sets = transformed(sets, 1.0, SHIFT, base)
         reference = reference.assign(co2=(reference.co2 + SHIFT).assign_attrs(reference.co2.attrs))
-    ensemble = pipe(**sets, members=data["condition_members"], seed=seed)
+    ensemble = pipe(**sets, members=data["condition_members"], seed=seed + first)
     scored = accumulate(ensemble, reference).to_dataset()
     return float(scored.crps_overall), float(scored.coarse_mae_overall)
 
 
 def _pulse(pipe: CO2Pipeline, sets: dict[str, xr.Dataset], seed: int) -> dict[str, Figure]:
-    """CO2 added in one cell: its mass in every member, how far east the refined run takes it in two days, and how far members differ."""
+    """CO2 added in one cell: its mass in every member, how far east all runs take it in two days, and how far members differ from the refined one."""
     sets = {role: ds for role, ds in sets.items() if role in ("winds", "fluxes", "initial")}
     plain, worst, ways = pipe(**sets, members=4, seed=seed), 0.0, []
     step = float((plain.time.values[1] - plain.time.values[0]) / np.timedelta64(1, "s"))
@@ -110,7 +110,7 @@ def _pulse(pipe: CO2Pipeline, sets: dict[str, xr.Dataset], seed: int) -> dict[st
         ways += [[_east_of(pulsed[n] - plain[n], plain.air_mass, column) for n in ("co2", "co2_refined")]]
     return {
         "condition/pulse_mass_error": Figure(worst, "1"),
-        "condition/pulse_way": Figure(float(min(refined.min() for _, refined in ways)), "cells"),
+        "condition/pulse_way": Figure(float(min(way.min() for both in ways for way in both)), "cells"),
         "condition/pulse_way_miss": Figure(
             max(float(np.abs(made - refined).max()) for made, refined in ways), "cells"
         ),

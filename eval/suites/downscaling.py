@@ -36,7 +36,7 @@ def figures(
             "data": data,
             "split": store.attrs["config"],
         }
-        make = lambda k=first: _date(pipe, store, slice(k, k + data["frames"]), correction, members, seed)  # noqa: E731
+        make = lambda k=first: _date(pipe, store, slice(k, k + data["frames"]), correction, members, seed + k)  # noqa: E731
         found, miss = remembered("generator", key, make)
         worst = max(worst, miss)
         for name, mean in found.items():

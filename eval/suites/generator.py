@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import track
 
 from eval.benchmark import Benchmark, Figure, Result
-from eval.cases import initial_cases, split_store
+from eval.cases import built_as, initial_cases, split_store
 from eval.remember import remembered
 from eval.rivals import limited_runs, roster, with_sampler
 from eval.submit import entry, write
 from eval.suites import condition, downscaling, rollout
 from gencarbon.baselines import Archive
 from gencarbon.evaluation import accumulate, scorecard
-from gencarbon.intervals import score_intervals
-from gencarbon.metrics.ranks import central_coverage
+from gencarbon.intervals import ratio_intervals, score_intervals
 from gencarbon.sample_data import load_sample
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.sampling.symmetry import equivariance_error
@@ -47,12 +46,13 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     pipe = CO2Pipeline.from_pretrained(data["checkpoint"])
     notes = {"checkpoint_sha256": pipe.digest, "sampler": pipe.scheduler.settings, "published": PUBLISHED}
     if quick:
-        ours = _scores(pipe, load_sample(), {}, 4, seed, mean_network=True)
+        ours, _ = _scores(pipe, load_sample(), {}, 4, 4, seed, mean_network=True)
         figures = _figures(ours, intervals=False) | _ranks(ours, ours)
     else:
-        ours, apart, rivals = _all_dates(benchmark, pipe)
-        figures = _figures(ours, intervals=True) | _ranks(ours, apart) | _against(ours, rivals)
         store = split_store(data, benchmark.split)
+        rollout.year_of(store)  # refused now, not when all else is done
+        ours, few, apart, rivals = _all_dates(benchmark, pipe)
+        figures = _figures(ours, intervals=True) | _ranks(ours, apart) | _against(ours, few, rivals)
         for part in (rollout, downscaling, condition):
             more, said = part.figures(pipe, store, shared_settings(data), seed)
             figures |= more
@@ -70,23 +70,25 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
             n: scored[f"{n}_by_level"].values.round(4).tolist() for n in ("spread_skill", "crps_over_std")
         },
     }
-    return Result(figures, scorecard(scored), notes)
+    return Result(figures, Group(scorecard(scored), PUBLISHED), notes)
 
 
 def shared_settings(data: dict[str, Any]) -> dict[str, Any]:
-    """Settings that every part depends on; who else takes part changes nobody's scores."""
-    return {name: value for name, value in data.items() if name not in ("twin", "samplers")}
+    """What every part depends on, the splits included; who else takes part changes nobody's scores."""
+    settings = {name: value for name, value in data.items() if name not in ("twin", "samplers")}
+    return settings | {"built": built_as(data)}
 
 
-def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores, dict[str, Scores]]:
-    """Pooled scores of the generator, of those of its forecasts that do not overlap in time, and of every rival."""
+def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores, Scores, dict[str, Scores]]:
+    """Pooled scores of the generator, of its first members, as many as rivals have, of those of its forecasts that do not overlap in
+    time, and of every rival. Every date has noise of its own."""
     data, seed = shared_settings(benchmark.data), benchmark.seeds[0]
     store = split_store(data, benchmark.split)
     limited = remembered("generator", {"limited": store.attrs["config"]}, lambda: limited_runs(store))
     models = {"gencarbon": pipe, **roster(pipe, Archive(split_store(data, "train")), benchmark.data)}
     for name, settings in benchmark.data["samplers"].items():
         models[name] = with_sampler(pipe, settings)
-    parts: dict[str, list[Scores]] = {name: [] for name in models}
+    parts: dict[str, list[tuple[Scores, Scores]]] = {name: [] for name in models}
     cases = list(initial_cases(data, benchmark.split))
     for case in track(cases, description="initial dates", console=Console(stderr=True)):
         first = int(np.searchsorted(store.time.values, case["reference"].time.values[0]))
@@ -95,12 +97,16 @@ def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores,
             digest = getattr(model, "digest", "no weights")
             key = {"case": first, "model": name, "digest": digest, "seed": seed, "data": data}
             members = data["members" if model is pipe else "rival_members"]
-            make = lambda m=model, b=beside, c=case, n=members: _scores(m, c, b, n, seed, m is pipe)  # noqa: E731
+            make = lambda m=model, b=beside, c=case, n=members, s=seed + first: _scores(  # noqa: E731
+                m, c, b, n, data["rival_members"], s, m is pipe
+            )
             parts[name].append(remembered("generator", key, make))
-    pooled = {name: reduce(add, found) for name, found in parts.items()}
+    whole = {name: reduce(add, [scores for scores, _ in found]) for name, found in parts.items()}
     times = [case["reference"].time.values for case in cases]
     stride = max(1, int(np.ceil((times[0][-1] - times[0][0]) / (times[1][0] - times[0][0]))))
-    return pooled.pop("gencarbon"), reduce(add, parts["gencarbon"][::stride]), pooled
+    ours = parts["gencarbon"]
+    few, apart = reduce(add, [scores for _, scores in ours]), reduce(add, [s for s, _ in ours[::stride]])
+    return whole.pop("gencarbon"), few, apart, whole
 
 
 def _scores(
@@ -108,15 +114,20 @@ def _scores(
     case: dict[str, xr.Dataset],
     beside: dict[str, np.ndarray],
     members: int,
+    few: int,
     seed: int,
     mean_network: bool,
-) -> Scores:
+) -> tuple[Scores, Scores]:
+    """Scores of all members, and of the first `few`: the variogram score favours large ensembles."""
     inputs = {role: ds for role, ds in case.items() if role != "reference"}
     more = {"mean_network": True} if mean_network else {}
     ensemble = model(**inputs, members=members, seed=seed, **more)
     for name, run in beside.items():
         ensemble[name] = (ensemble.co2_background.dims, run, ensemble.co2_background.attrs)
-    return accumulate(ensemble, case["reference"])
+    whole = accumulate(ensemble, case["reference"])
+    if few == members:
+        return whole, whole
+    return whole, accumulate(ensemble.isel(member=slice(few)), case["reference"])
 
 
 def _group(lead: float) -> str:
@@ -128,6 +139,7 @@ def _figures(scores: Scores, intervals: bool) -> dict[str, Figure]:
     runs = [name for name in RUNS if f"{name}_mae_overall" in ds]
     names = [*BY_LEAD, *(f"{r}_mae" for r in runs), *(f"crps_over_{r}_mae" for r in runs)]
     bounds = score_intervals(scores, names) if intervals else {}
+    overall = score_intervals(scores, names, axes=(0, 1, 2)) if intervals else {}
     figures = {"budget_error_max": Figure(float(ds.budget_error_max), "1")}
     for name in names:
         units = ds[f"{name}_by_lead"].attrs["units"]
@@ -138,6 +150,8 @@ def _figures(scores: Scores, intervals: bool) -> dict[str, Figure]:
             if bounds and lead % 1 == 0:
                 for end, values in zip(("low", "high"), bounds[name]):
                     figures[f"interval/{name}/{lead:.0f}d/{end}"] = Figure(float(values[k]), units)
+        for end, values in zip(("low", "high"), overall.get(name, ())):
+            figures[f"interval/{name}/overall/{end}"] = Figure(float(values), units)
     for level, value in zip(ds.level.values, ds.spread_skill_by_level.values):
         figures[f"spread_skill/level{level}"] = Figure(float(value), "1")
     return figures | _spectra(ds)
@@ -146,12 +160,10 @@ def _figures(scores: Scores, intervals: bool) -> dict[str, Figure]:
 def _ranks(scores: Scores, apart: Scores) -> dict[str, Figure]:
     """apart: of forecasts that share no time; the errors of two at the same time are alike, and a test of flatness would count them twice."""
     ds, by_level = scores.to_dataset(), apart.to_dataset().rank_p_value
-    figures = {"coverage90/overall": Figure(float(central_coverage(ds.rank_count_overall.values)), "1")}
+    figures = {"coverage90/overall": Figure(float(ds.coverage90_overall), "1")}
     for k, level in enumerate(ds.level.values):
         figures[f"rank_p/level{level}"] = Figure(float(by_level[k]), "1")
-        figures[f"coverage90/level{level}"] = Figure(
-            float(central_coverage(ds.rank_count_by_level.values[k])), "1"
-        )
+        figures[f"coverage90/level{level}"] = Figure(float(ds.coverage90_by_level[k]), "1")
     return figures
 
 
@@ -164,20 +176,24 @@ def _spectra(ds: xr.Dataset) -> dict[str, Figure]:
     }
 
 
-def _against(ours: Scores, rivals: dict[str, Scores]) -> dict[str, Figure]:
-    """Our CRPS over each rival ensemble's, by lead, and what else tells them apart."""
-    mine, figures = ours.to_dataset(), {}
+def _against(ours: Scores, few: Scores, rivals: dict[str, Scores]) -> dict[str, Figure]:
+    """Our CRPS over each rival ensemble's, by lead, with paired intervals, and what else tells them apart, of as many members."""
+    mine, alike, figures = ours.to_dataset(), few.to_dataset(), {}
     for name, scores in rivals.items():
         ds = scores.to_dataset()
         for k, lead in enumerate(ds.lead_time.values):
             ratio = float(mine.crps_by_lead[k] / ds.crps_by_lead[k])
             figures[f"crps_over_rival/{name}/{_group(lead)}/{lead:.2f}d"] = Figure(ratio, "1")
+        for end, values in zip(("low", "high"), ratio_intervals(ours, scores, "crps")):
+            for k, lead in enumerate(ds.lead_time.values):
+                if lead % 1 == 0:
+                    figures[f"interval/crps_over_{name}/{lead:.0f}d/{end}"] = Figure(float(values[k]), "1")
         for score in ("crps", "spread_skill", "energy_score", "variogram_score"):
             units = ds[f"{score}_overall"].attrs["units"]
             figures[f"rival/{name}/{score}"] = Figure(float(ds[f"{score}_overall"]), units)
     for score in ("energy_score", "variogram_score"):
         figures[f"{score}/overall"] = Figure(
-            float(mine[f"{score}_overall"]), mine[f"{score}_overall"].attrs["units"]
+            float(alike[f"{score}_overall"]), alike[f"{score}_overall"].attrs["units"]
         )
     return figures
 

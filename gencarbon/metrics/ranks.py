@@ -103,14 +103,11 @@ def interval_ranks(members: int) -> tuple[int, int]:
     return outside - 1, members - outside
 
 
-def central_coverage(counts: ArrayLike, level: float = 0.9) -> Array:
-    """Share of ranks 0..M (last axis) in the central interval of probability `level`, whose outermost ranks count in part: M members have
-    no interval of just that probability, and this one has it exactly for a calibrated ensemble."""
-    n = np.asarray(counts, np.float64)
-    outside = (1 - level) / 2 * n.shape[-1]
-    below = np.arange(n.shape[-1])
-    inside = np.clip(below + 1 - outside, 0, 1) * np.clip(n.shape[-1] - below - outside, 0, 1)
-    return (n * inside).sum(-1) / n.sum(-1)
+def shares_inside(members: int, level: float = INTERVAL) -> Array:
+    """How much of each rank 0..M lies in the central interval of probability `level`, (M + 1,): the outermost in part. M members have no
+    interval of just that probability, and this one has it exactly for a calibrated ensemble."""
+    below, outside = np.arange(members + 1), (1 - level) / 2 * (members + 1)
+    return np.clip(below + 1 - outside, 0, 1) * np.clip(members + 1 - below - outside, 0, 1)
 
 
 def nominal_coverage(members: int) -> float:

@@ -107,6 +107,8 @@ class CO2Pipeline(DiffusionPipeline):
         for part in filter(None, (self.denoiser, self.normalizer, self.grid, self.winds)):
             for key, value in sorted(part.state_dict().items()):
                 total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+            shape = {k: v for k, v in part.config.items() if not k.startswith("_")}
+            total.update(json.dumps(shape, sort_keys=True).encode())
         total.update(json.dumps(self.scheduler.settings, sort_keys=True).encode())
         return total.hexdigest()
 
