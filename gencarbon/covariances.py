@@ -12,6 +12,7 @@ import xarray as xr
 from gencarbon import observation_checks as checks
 from gencarbon import observation_scores as operators
 from gencarbon.constants import EARTH_RADIUS
+from gencarbon.data.input_members import expanded
 from gencarbon.data.refusal import refusal
 from gencarbon.evaluation import PROVENANCE
 from gencarbon.metrics.field import Array
@@ -60,6 +61,7 @@ def covariance(
     """
     _check_options(length_km, hours)
     are_columns = _are_columns(sites)
+    ensemble = expanded(ensemble)
     checks.check_ensemble(ensemble, operators.AIR if are_columns else {})
     if (M := ensemble.sizes["member"]) < FEWEST_MEMBERS:
         raise refusal("ensemble", f"at least {FEWEST_MEMBERS} members", f"{M}", "sample more with --members")

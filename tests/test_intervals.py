@@ -90,6 +90,8 @@ def test_coverage_weighs_cells_by_their_air():
     made = accumulate(ensemble, reference.assign(co2=truth.assign_attrs(reference.co2.attrs))).to_dataset()
     air = reference.air_mass[1:]
     weight = float(air.where(polar, 0).sum() / air.sum())
-    missed = 1 - shares_inside(ensemble.sizes["member"])[-1]  # of few members, part of the last rank is inside
+    missed = (
+        1 - shares_inside(ensemble.sizes["member"])[-1]
+    )  # of few members, part of the last rank is inside
     assert float(made.coverage90_overall) == pytest.approx(1 - missed * weight, abs=1e-6)
     assert weight < 0.7 * float(polar.mean())  # counted alike, cells near the pole would weigh more
