@@ -322,8 +322,9 @@ def test_the_scale_by_lead_follows_the_lead(tmp_path):
     calibrate(pipe, store(), config, said.append)
     after = spread_to_error(cases, config)  # what is kept is what was scored, not a step further
     assert (
-        said[-2].startswith(f"spread-skill {after[0]:.3f}") and lead[0] < 1 / LARGEST
+        said[-3].startswith(f"spread-skill {after[0]:.3f}") and lead[0] < 1 / LARGEST
     )  # so far off that its scale is held
+    assert "over the exact one: 0.404 0.728 0.961" in said[-1]  # of four steps
     wanted = (overall / lead).clip(1 / LARGEST, LARGEST)
     scale = pipe.scheduler.start_scale(torch.tensor([0.0, 0.25, 1.125, 2.0, torch.inf], dtype=torch.float64))
     ends = [float(scale[0, k]) * float(level[0]) for k in range(5)]

@@ -17,12 +17,13 @@ from gencarbon.errors import InputError
 from gencarbon.metrics import ensemble_variance, spread_skill_ratio
 from gencarbon.sampling.components import NoiseSchedule
 from gencarbon.sampling.ensemble import Forecast, run_members
+from gencarbon.sampling.exam import gaussian_moments
 from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
-LARGEST = (
-    2.0  # scale by lead: far from 1 the spread no longer follows the noise, which the networks normalise
-)
+SPREADS = 0.1, 1.0, 10.0  # of Gaussians that the solver is tried on
+# Scale by lead: far from 1 the spread no longer follows the noise, which the networks normalise.
+LARGEST = 2.0
 
 
 @register("calibrate")
@@ -123,4 +124,10 @@ def calibrate(
         say(f"next scale by level {show(by_level)}; by lead {show(by_lead)}")
     worst, pipe.scheduler = min(tried, key=lambda one: one[0])
     say(f"kept: the worst of these ratios is off by a factor of {np.exp(worst):.3f}")
+    if pipe.scheduler.config.sampler != "one_step":  # which solves nothing
+        solver = pipe.scheduler.solver
+        own = [gaussian_moments(solver, s, solver.stochastic * solver.steps).std_ratio for s in SPREADS]
+        say(
+            f"the solver's own spread of Gaussians of spread {show(SPREADS)}, over the exact one: {show(own)}"
+        )
     return pipe.scheduler
