@@ -254,3 +254,12 @@ def test_convolutions_know_the_sphere():
 def test_ensembles_carry_provenance(ensemble, pipe):
     assert ensemble.attrs["checkpoint_sha256"] == pipe.digest and ensemble.attrs["seed"] == 5
     assert isinstance(ensemble, xr.Dataset) and ensemble.attrs["Conventions"] == "CF-1.11"
+
+
+def test_every_frame_knows_which_frame_of_a_window_it_was():
+    forecast = tiny_pipeline().forecasts(**inputs(15))[0]
+    made, done = [0], 1  # as a member's windows follow each other
+    for start in forecast.starts:
+        made += range(done - start, forecast.pipe.frames)
+        done = start + forecast.pipe.frames
+    assert forecast.frame_of_window.tolist() == made and len(made) == 15

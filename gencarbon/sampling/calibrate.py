@@ -1,9 +1,9 @@
-"""The spread knob: scales of the initial noise, by level and by lead, for which spread equals error on validation winds."""
+"""The spread knob: scales of the initial noise, by level, lead and frame of a window, for which spread equals error on validation winds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
 SPREADS = 0.1, 1.0, 10.0  # of Gaussians that the solver is tried on
-# Scale by lead: far from 1 the spread no longer follows the noise, which the networks normalise.
+# Scales by lead and by frame: far from 1 the spread no longer follows the noise, which the networks normalise.
 LARGEST = 2.0
 
 
@@ -72,8 +72,22 @@ def forecasts_of(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) 
     return made
 
 
-def spread_to_error(cases: list[Case], config: CalibrateConfig) -> tuple[float, Array, Array]:
-    """Spread-skill ratios of forecasts, air-mass weighted, generated frames only: overall, by level, and by lead.
+class Ratios(NamedTuple):
+    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes."""
+
+    overall: float
+    level: Array
+    lead: Array
+    frame: Array
+
+    @property
+    def worst(self) -> float:
+        """Largest factor by which one is off."""
+        return float(np.exp(max(abs(np.log([self.overall, *self.level, *self.lead, *self.frame])))))
+
+
+def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
+    """Spread-skill ratios of forecasts, air-mass weighted, generated frames only.
 
     A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
     """
@@ -84,46 +98,62 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> tuple[float, 
         weight = truth["air_mass"].values[1:]
         variance = variance + (ensemble_variance(co2) * weight).sum((-2, -1))
         squared_error = squared_error + ((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum((-2, -1))
-    step_days = cases[0][0][0].pipe.grid.step_seconds / SECONDS_PER_DAY
-    days = np.arange(1, config.frames) * step_days
-    shares = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
+    forecast = cases[0][0][0]
+    days = np.arange(1, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
+    near = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
+    at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[1:]
+    at[:, : forecast.pipe.frames - 1] = False  # what the first window lacks is told by leads
     ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
-    return (
-        float(ratio(variance.sum(), squared_error.sum())),
+    v, e = variance.sum(1), squared_error.sum(1)
+    return Ratios(
+        float(ratio(v.sum(), e.sum())),
         ratio(variance.sum(0), squared_error.sum(0)),
-        ratio(shares @ variance.sum(1), shares @ squared_error.sum(1)),
+        ratio(near @ v, near @ e),
+        np.where(at.any(1), ratio(at @ v, np.where(at.any(1), at @ e, 1)), 1.0),
     )
 
 
 def calibrate(
     pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig, say: Callable[[str], None] = print
 ) -> NoiseSchedule:
-    """Fits the scales by level and by lead and sets them in the pipeline; a fixed point, since spread is nearly linear in them.
+    """Fits the scales by level, by lead and by frame of a window and sets them in the pipeline; a fixed point, since spread is nearly
+    linear in them.
 
     Kept are the scales, of all that were tried, whose worst ratio of spread to error is nearest to 1. Returns the new scheduler, which is
     that of the pipeline.
     """
-    levels = pipe.grid.layers.count
     if config.sampler is not None and config.sampler != pipe.scheduler.config.sampler:
         pipe.scheduler = NoiseSchedule(config.sampler)
     cases = forecasts_of(pipe, store, config)
-    by_level = np.ones(levels) * np.array(pipe.scheduler.config.noise_scale)
-    by_lead = np.interp(config.lead_days, pipe.scheduler.config.lead_days, pipe.scheduler.config.lead_scale)
+    old = pipe.scheduler.config
+    by_level = np.ones(pipe.grid.layers.count) * np.array(old.noise_scale)
+    by_lead = np.interp(config.lead_days, old.lead_days, old.lead_scale)
+    by_frame = np.ones(pipe.frames) * np.array(old.frame_scale)
     show = lambda x: " ".join(f"{v:.3f}" for v in x)  # noqa: E731
     tried: list[tuple[float, NoiseSchedule]] = []
     while True:
-        overall, level, lead = spread_to_error(cases, config)
-        tried.append((max(abs(np.log([overall, *level, *lead]))), pipe.scheduler))
-        say(f"spread-skill {overall:.3f}; by level {show(level)}; by lead {show(lead)}")
+        found = spread_to_error(cases, config)
+        tried.append((found.worst, pipe.scheduler))
+        shown = f"by level {show(found.level)}; by lead {show(found.lead)}; by frame {show(found.frame)}"
+        say(f"spread-skill {found.overall:.3f}; {shown}")
         if len(tried) > config.rounds:
             break
-        by_level, by_lead = by_level / level, (by_lead * overall / lead).clip(1 / LARGEST, LARGEST)
-        scales = {"noise_scale": by_level, "lead_scale": by_lead, "lead_days": np.array(config.lead_days)}
+        by_level = by_level / found.level
+        by_lead, by_frame = (
+            (scale * found.overall / ratio).clip(1 / LARGEST, LARGEST)
+            for scale, ratio in ((by_lead, found.lead), (by_frame, found.frame))
+        )
+        scales = {
+            "noise_scale": by_level,
+            "lead_scale": by_lead,
+            "lead_days": np.array(config.lead_days),
+            "frame_scale": by_frame,
+        }
         settings = pipe.scheduler.settings | {name: tuple(map(float, x)) for name, x in scales.items()}
         pipe.scheduler = NoiseSchedule(**settings)
-        say(f"next scale by level {show(by_level)}; by lead {show(by_lead)}")
+        say(f"next scale by level {show(by_level)}; by lead {show(by_lead)}; by frame {show(by_frame)}")
     worst, pipe.scheduler = min(tried, key=lambda one: one[0])
-    say(f"kept: the worst of these ratios is off by a factor of {np.exp(worst):.3f}")
+    say(f"kept: the worst of these ratios is off by a factor of {worst:.3f}")
     if pipe.scheduler.config.sampler != "one_step":  # which solves nothing
         solver = pipe.scheduler.solver
         own = [gaussian_moments(solver, s, solver.stochastic * solver.steps).std_ratio for s in SPREADS]

@@ -52,7 +52,7 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
 
     noise_scale multiplies the initial noise, which scales the ensemble's spread (linearly for a Gaussian): one value per level, or one for
     all. lead_scale does so too, by time since the known state: its values at lead_days, linear between them, the last one after them and
-    where no state is known. Both are fitted on validation.
+    where no state is known; and frame_scale, by frame of a window, one value each or one for all. All are fitted on validation.
     """
 
     @register_to_config
@@ -66,6 +66,7 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         noise_scale: tuple[float, ...] = (1.0,),
         lead_scale: tuple[float, ...] = (1.0,),
         lead_days: tuple[float, ...] = (0.0,),
+        frame_scale: tuple[float, ...] = (1.0,),
     ):
         default = BY_NAME[sampler]
         given = {"steps": steps, "sigma_max": sigma_max, "sigma_min": sigma_min, "rho": rho}
@@ -84,7 +85,8 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         return {k: v for k, v in self.config.items() if not k.startswith("_")}
 
     def start_scale(self, lead_days: Tensor) -> Tensor:
-        """What multiplies the initial noise, (level or 1, time, 1, 1); lead_days: (time,), inf where no state is known."""
+        """What multiplies the initial noise of a window, (level or 1, time, 1, 1); lead_days: (time,), inf where no state is known."""
         by_lead = np.interp(lead_days.numpy(), self.config.lead_days, self.config.lead_scale)
+        by_lead = by_lead * np.array(self.config.frame_scale)
         by_level = torch.tensor(np.atleast_1d(self.config.noise_scale), dtype=torch.float64)
         return by_level[:, None, None, None] * torch.tensor(by_lead)[:, None, None]

@@ -60,6 +60,14 @@ class Forecast:
     def starts(self) -> list[int]:
         return window_starts(len(self.given.time), self.pipe.frames, self.given.initial is not None)
 
+    @cached_property
+    def frame_of_window(self) -> Array:
+        """Of every frame, (time,): as which frame of a window it was made; 0 where it was known."""
+        made = np.zeros(len(self.given.time), np.int64)
+        for start in reversed(self.starts):  # the first window that has a frame makes it
+            made[start : start + self.pipe.frames] = np.arange(self.pipe.frames)
+        return made
+
     @lru_cache(maxsize=64)  # noqa: B019  the forecast lives as long as its windows
     def window(self, k: int) -> dict:
         """Network inputs of window k, shared by all members."""
