@@ -1,4 +1,4 @@
-"""The spread knob: scales of the initial noise, by level, lead and frame of a window, for which spread equals error on validation winds."""
+"""The spread knob: scales of noise by level and lead, of samples by frame of a window, for which spread equals error on validation winds."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def forecasts_of(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) 
 
 
 class Ratios(NamedTuple):
-    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes."""
+    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window makes."""
 
     overall: float
     level: Array
@@ -102,7 +102,8 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
     days = np.arange(1, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
     near = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
     at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[1:]
-    at[:, : forecast.pipe.frames - 1] = False  # what the first window lacks is told by leads
+    first = slice(0, forecast.pipe.frames - 1)
+    at[at[:, first.stop :].any(1), first] = False  # what the first window lacks is told by leads
     ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
     v, e = variance.sum(1), squared_error.sum(1)
     return Ratios(
@@ -116,7 +117,7 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
 def calibrate(
     pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig, say: Callable[[str], None] = print
 ) -> NoiseSchedule:
-    """Fits the scales by level, by lead and by frame of a window and sets them in the pipeline; a fixed point, since spread is nearly
+    """Fits the scales by level, lead and frame of a window and sets them in the pipeline; a fixed point, since spread is nearly
     linear in them.
 
     Kept are the scales, of all that were tried, whose worst ratio of spread to error is nearest to 1. Returns the new scheduler, which is

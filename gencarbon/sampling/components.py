@@ -52,7 +52,8 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
 
     noise_scale multiplies the initial noise, which scales the ensemble's spread (linearly for a Gaussian): one value per level, or one for
     all. lead_scale does so too, by time since the known state: its values at lead_days, linear between them, the last one after them and
-    where no state is known; and frame_scale, by frame of a window, one value each or one for all. All are fitted on validation.
+    where no state is known. frame_scale multiplies the sample itself, by frame of a window, one value each or one for all: the noise of a
+    frame hardly tells its spread. All are fitted on validation.
     """
 
     @register_to_config
@@ -87,6 +88,10 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
     def start_scale(self, lead_days: Tensor) -> Tensor:
         """What multiplies the initial noise of a window, (level or 1, time, 1, 1); lead_days: (time,), inf where no state is known."""
         by_lead = np.interp(lead_days.numpy(), self.config.lead_days, self.config.lead_scale)
-        by_lead = by_lead * np.array(self.config.frame_scale)
         by_level = torch.tensor(np.atleast_1d(self.config.noise_scale), dtype=torch.float64)
         return by_level[:, None, None, None] * torch.tensor(by_lead)[:, None, None]
+
+    @property
+    def sample_scale(self) -> Tensor:
+        """What multiplies the sample of a window, (time or 1, 1, 1), float64."""
+        return torch.tensor(np.atleast_1d(self.config.frame_scale), dtype=torch.float64)[:, None, None]
