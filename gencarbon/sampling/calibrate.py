@@ -73,7 +73,7 @@ def forecasts_of(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) 
 
 
 class Ratios(NamedTuple):
-    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window makes."""
+    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes."""
 
     overall: float
     level: Array
@@ -102,8 +102,7 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
     days = np.arange(1, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
     near = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
     at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[1:]
-    first = slice(0, forecast.pipe.frames - 1)
-    at[at[:, first.stop :].any(1), first] = False  # what the first window lacks is told by leads
+    at[:, : forecast.pipe.frames - 1] = False  # what the first window lacks is told by leads
     ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
     v, e = variance.sum(1), squared_error.sum(1)
     return Ratios(

@@ -52,8 +52,8 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
 
     noise_scale multiplies the initial noise, which scales the ensemble's spread (linearly for a Gaussian): one value per level, or one for
     all. lead_scale does so too, by time since the known state: its values at lead_days, linear between them, the last one after them and
-    where no state is known. frame_scale multiplies the sample itself, by frame of a window, one value each or one for all: the noise of a
-    frame hardly tells its spread. All are fitted on validation.
+    where no state is known. frame_scale multiplies the sample itself, by frame of every window but the first, one value each or one for
+    all: the noise of a frame hardly tells its spread. All are fitted on validation.
     """
 
     @register_to_config

@@ -158,7 +158,8 @@ class Forecast:
             noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
             start = pipe.scheduler.start_scale(self._lead_days(k)).to(x) * noise(0)
             x = pipe.scheduler.solver(denoise, start, lambda step: noise(1 + step))
-            x = pipe.scheduler.sample_scale.to(x) * x
+            if k > 0:  # begun with frames of the member's own
+                x = pipe.scheduler.sample_scale.to(x) * x
         co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"], blocks)
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 
