@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gencarbon.metrics import Mean
 from gencarbon.metrics.field import Array
 from gencarbon.scores import Scores
 
@@ -37,14 +38,14 @@ def ratio_intervals(
     draws: int = 500,
     seed: int = 0,
 ) -> tuple[Array, Array]:
-    """(low, high) of one score over that of other ensembles from the same initial dates, which are drawn together; as `score_intervals`."""
+    """(low, high) of one of `Scores.means` over that of other ensembles from the same initial dates, which are drawn together; as
+    `score_intervals`."""
     if not np.array_equal(scores.start, others.start):
         raise ValueError(f"expected the same initial dates, got {scores.start} and {others.start}")
-    made = [
-        scores.resampled(dates).figures(axes)[name] / others.resampled(dates).figures(axes)[name]
-        for dates in _draws(scores, block, draws, seed)
-    ]
-    return _ends(made, confidence)
+    mine, theirs = scores.means[name], others.means[name]
+    pooled = lambda mean, dates: Mean(mean.total[dates], mean.weight[dates]).sum(axes).value  # noqa: E731
+    drawn = _draws(scores, block, draws, seed)
+    return _ends([pooled(mine, dates) / pooled(theirs, dates) for dates in drawn], confidence)
 
 
 def _draws(scores: Scores, block: int | None, draws: int, seed: int) -> list[NDArray[np.int64]]:
