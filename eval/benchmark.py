@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
-from rich.table import Table
+from rich.console import RenderableType
 
 from gencarbon.config import Config
 from gencarbon.errors import InputError
@@ -65,7 +65,7 @@ class Result:
     """What a suite hands back: every figure by name, the table a person reads, and notes for the record."""
 
     figures: dict[str, Figure]
-    table: Table
+    table: RenderableType
     notes: dict[str, Any] = field(default_factory=dict)
 
 

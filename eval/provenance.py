@@ -15,13 +15,18 @@ ROOT = Path(__file__).parent.parent
 
 def provenance() -> dict[str, Any]:
     """Keys `versions`, `commit`, `dirty`, `machine`; commit and dirty are None outside a git checkout."""
-    changes = _git("status", "--porcelain", "--", ".", ":!eval/results", ":!eval/leaderboard")
     return {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if changes is None else changes != "",
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": dirty(),
         "machine": {"system": platform.system(), "architecture": platform.machine(), "cpus": os.cpu_count()},
     }
+
+
+def dirty() -> bool | None:
+    """Whether the checkout differs from its commit, results aside; None outside one."""
+    changes = git("status", "--porcelain", "--", ".", ":!eval/results", ":!eval/leaderboard")
+    return None if changes is None else changes != ""
 
 
 def _version(package: str) -> str | None:
@@ -31,7 +36,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
     """The output of a git command in this checkout, or None if there is no git or no checkout."""
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -98,6 +98,11 @@ def persistence(given: Given, members: int, rng: np.random.Generator) -> Array:
     return np.repeat((given.background + given.first - given.background[0])[None], members, axis=0)
 
 
+def known_state(given: Given, members: int, rng: np.random.Generator) -> Array:
+    """The coarse run begun again from the known state. All members are alike."""
+    return np.repeat(_coarse(given, given.air, given.flux[None]), members, axis=0)
+
+
 def climatology(archive: Archive) -> Rule:
     """Residuals of the training winds, from a random day on, each member its own."""
 
@@ -234,6 +239,6 @@ def _coarse(given: Given, air: AirMotion, flux: Array) -> Array:
 def _closed(given: Given, co2: Array) -> Array:
     """A member with the mass that its budget says in every frame."""
     batch = lambda x: torch.tensor(x.swapaxes(0, 1)[None])  # noqa: E731
-    target = torch.tensor(kgkg_to_ppm(given.target_mass))[None]
+    target = torch.tensor(kgkg_to_ppm(given.target_mass))[None, None, :, None, None]
     closed, _ = close_budget(batch(co2), batch(given.air_mass), torch.ones_like(batch(co2)), target)
     return closed[0].numpy().swapaxes(0, 1)

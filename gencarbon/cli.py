@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from gencarbon.cli_covariance import covariance_command
 from gencarbon.cli_data import data_app
+from gencarbon.cli_sample import downscale, sample
 from gencarbon.errors import InputError
 from gencarbon.memory import keep_freed_memory
 from gencarbon.terminal import bar, cache_folder, console, is_main_process, say
@@ -23,6 +23,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(data_app, name="data")
+app.command()(sample)
+app.command()(downscale)
 app.command("covariance")(covariance_command)
 
 
@@ -34,12 +36,22 @@ def train(
     ] = None,
 ) -> None:
     """Train the networks that the config asks for, one after the other. Resumes exactly; works under `accelerate launch`."""
+    from gencarbon.sampling.pipeline import CO2Pipeline
     from gencarbon.training.settings import TrainConfig
     from gencarbon.training.train import Trainer
 
     settings = TrainConfig.load(config)
     folder = cache_folder() / "runs" / (run or settings.name)
-    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, say).run()
+    begin = settings.begin
+    if begin is not None:
+        run_of_that_name = cache_folder() / "runs" / begin / "pipeline"
+        try:
+            begin = CO2Pipeline.from_pretrained(run_of_that_name if run_of_that_name.exists() else begin)
+        except InputError as error:
+            raise InputError(
+                f"{config} begins with {begin!r}, no run in {run_of_that_name.parent.parent}: train that one first; or {error}"
+            ) from None
+    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, say, begin).run()
     say(f"checkpoint: {path}")
 
 
@@ -47,6 +59,9 @@ def train(
 def calibrate_command(
     config: Annotated[Path, typer.Argument(help="a file of kind `calibrate`")],
     out: Annotated[Path, typer.Option(help="folder for the calibrated checkpoint")],
+    checkpoint: Annotated[
+        str | None, typer.Option(help="another than the config's: the folder that `gencarbon train` printed")
+    ] = None,
 ) -> None:
     """Fit the spread knob on the validation split and save the checkpoint with it."""
     from gencarbon.data.checks import refuse_existing
@@ -56,59 +71,9 @@ def calibrate_command(
 
     settings = CalibrateConfig.load(config)
     refuse_existing(out)
-    pipe = CO2Pipeline.from_pretrained(settings.checkpoint)
+    pipe = CO2Pipeline.from_pretrained(checkpoint or settings.checkpoint)
     calibrate(pipe, open_dataset(cache_folder() / "data" / settings.data / "validation.zarr"), settings, say)
     pipe.save_pretrained(out)
-
-
-@app.command()
-def sample(
-    winds: Annotated[
-        Path,
-        typer.Option(
-            help="u, v (m s-1), surface_pressure (Pa), hybrid_a, hybrid_b; best with air mass fluxes (kg s-1)"
-        ),
-    ],
-    fluxes: Annotated[Path, typer.Option(help="flux of CO2, kg m-2 s-1, upward positive")],
-    out: Annotated[Path, typer.Option(help="the ensemble to write, a new Zarr store")],
-    checkpoint: Annotated[str, typer.Option(help="a shipped name, a folder or a hub id")] = "hsco2",
-    background: Annotated[
-        Path | None, typer.Option(help="co2 (ppm) of a coarse run; by default our own, from --initial")
-    ] = None,
-    initial: Annotated[
-        Path | None, typer.Option(help="co2 (ppm) of the first frame, where it is known")
-    ] = None,
-    members: Annotated[int, typer.Option(min=1, help="size of the ensemble")] = 16,
-    seed: Annotated[
-        int, typer.Option(min=0, help="of the noise; a member depends on it and on its number alone")
-    ] = 0,
-) -> None:
-    """Sample an ensemble of CO2 fields. Kill it and run it again: it goes on.
-
-    On many GPUs: accelerate launch -m gencarbon sample ...; on processes without GPU: torchrun --nproc_per_node 4 -m gencarbon
-    sample ... The same members are written, bit for bit.
-    """
-    from gencarbon.data.files import open_dataset
-    from gencarbon.sampling.coarse_run import has_mass_fluxes
-    from gencarbon.sampling.pipeline import CO2Pipeline
-    from gencarbon.sampling.store_run import sample_to_store
-
-    paths = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
-    inputs = {role: None if path is None else open_dataset(path) for role, path in paths.items()}
-    pipe = CO2Pipeline.from_pretrained(checkpoint)
-    if not has_mass_fluxes(inputs["winds"]):
-        say(
-            "winds: no eastward_air_mass_flux and northward_air_mass_flux; estimated from u and v at frame times, "
-            "which errs more than the ensemble was calibrated for"
-        )
-    with bar("sampling") as progress:
-
-        def start(total: int) -> Callable[[], None]:
-            task = progress.add_task(f"{members} members, windows", total=total)
-            return lambda: progress.advance(task)
-
-        processes = sample_to_store(pipe, inputs, members, seed, out, start)
-    say(f"ensemble: {out}, sampled by {processes} process{'es' * (processes > 1)}")
 
 
 @app.command("evaluate")

@@ -12,6 +12,7 @@ import xarray as xr
 from gencarbon import observation_checks as checks
 from gencarbon import observation_scores as operators
 from gencarbon.constants import EARTH_RADIUS
+from gencarbon.data.input_members import expanded
 from gencarbon.data.refusal import refusal
 from gencarbon.evaluation import PROVENANCE
 from gencarbon.metrics.field import Array
@@ -60,6 +61,7 @@ def covariance(
     """
     _check_options(length_km, hours)
     are_columns = _are_columns(sites)
+    ensemble = expanded(ensemble)
     checks.check_ensemble(ensemble, operators.AIR if are_columns else {})
     if (M := ensemble.sizes["member"]) < FEWEST_MEMBERS:
         raise refusal("ensemble", f"at least {FEWEST_MEMBERS} members", f"{M}", "sample more with --members")
@@ -247,13 +249,14 @@ def _dataset(C: Array, localized: Array, mean: Array, coords: dict[str, np.ndarr
 
 def _attrs(ensemble: xr.Dataset, length_km: float | None, hours: float | None) -> dict[str, Any]:
     taper = "Gaspari-Cohn, half-width"
-    kept = [name for name in (*PROVENANCE, "initial_frame") if name in ensemble.attrs]
+    kept = [name for name in (*PROVENANCE, "initial_frame", "inputs") if name in ensemble.attrs]
     return {name: ensemble.attrs[name] for name in kept} | {
         "title": "Covariance of the transport error of CO2 at observations, computed with gencarbon",
         "Conventions": "CF-1.11",
-        "comment": "Transport error alone: add the errors of the observations themselves before use as R. The covariance has the "
-        "attribute rank at most, and is singular where there are more observations; the tapers of localized raise the rank and take "
-        "away what few members leave by chance between distant observations.",
+        "comment": "Transport error, and that of inputs where `inputs` says that these had members of their own: add the errors "
+        "of the observations themselves before use as R. The covariance has the attribute rank at most, and is singular where there "
+        "are more observations; the tapers of localized raise the rank and take away what few members leave by chance between "
+        "distant observations.",
         "taper_in_distance": "none" if length_km is None else f"{taper} {length_km:g} km of great circle",
         "taper_in_time": "none" if hours is None else f"{taper} {hours:g} h",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import xarray as xr
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from gencarbon.comparison import compare
 from gencarbon.data.checks import refuse_existing
+from gencarbon.data.input_members import expanded
 from gencarbon.evaluation import accumulate
 from gencarbon.evaluation_checks import check, check_alike
 from gencarbon.observation_scores import score_columns, score_stations, station_table
@@ -39,6 +40,7 @@ def evaluate_to_folder(
 ) -> tuple[list[Table], Path]:
     """Score, write `out`; returns tables for the terminal and the path of the report. Raises InputError before any work."""
     refuse_existing(out)
+    inputs = replace(inputs, ensembles={name: expanded(ds) for name, ds in inputs.ensembles.items()})
     for ensemble in inputs.ensembles.values():
         check(ensemble, inputs.reference)
     first = next(iter(inputs.ensembles.values()))

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gencarbon.budget import accumulated_flux
+from gencarbon.data.input_members import expanded
 from gencarbon.errors import InputError
 from gencarbon.evaluation_checks import BUDGET, FIELD, PPM_UNITS, check
 from gencarbon.frame_sums import RANK_SEED, Frame, FrameSums, Plan, frame_sums
@@ -56,6 +57,7 @@ def accumulate(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scores:
     """The open sums behind `evaluate`; add those of several initial dates before `.to_dataset()`."""
+    ensemble = expanded(ensemble)
     check(ensemble, reference)
     reference = reference.sel(time=ensemble.time)
     added = _added(ensemble)
@@ -116,13 +118,16 @@ def _part_sums(part: Part) -> list[FrameSums]:
     found = []
     for n, time in enumerate(ensemble.time.values):
         now, then = ensemble.isel(time=n), truth.isel(time=n)
+        own = (
+            [dim for dim in ("member", *FIELD[1:]) if dim in now.air_mass.dims] if "air_mass" in now else None
+        )
         frame = Frame(
             time,
             _values(now.co2, ("member", *FIELD[1:])),
             _values(then.co2, FIELD[1:]),
             _values(then.air_mass, FIELD[1:]).astype(np.float64),
             {key: _values(now[name], FIELD[1:]) for name, key in keys.items()},
-            _values(now.air_mass, FIELD[1:]).astype(np.float64) if "air_mass" in now else None,
+            _values(now.air_mass, own).astype(np.float64) if own else None,
         )
         found.append(frame_sums(frame, part.plan, bool(part.spectrum[n])))
     return found
@@ -182,17 +187,21 @@ def _spectra(sums: list[FrameSums]) -> dict[str, Mean]:
 
 
 def _added(ensemble: xr.Dataset) -> Array | None:
-    """CO2 that the fluxes have added by each frame, (time,) kg; None for an ensemble without air_mass, flux and cell_area."""
+    """CO2 that the fluxes have added by each frame, (time,) or (member, time) kg; None for an ensemble without air_mass, flux and
+    cell_area."""
     if not all(name in ensemble for name in BUDGET):
         return None
-    area, flux = _values(ensemble.cell_area, ("lat", "lon")), _values(ensemble.flux, ("time", "lat", "lon"))
+    own = [dim for dim in ("member", "time", "lat", "lon") if dim in ensemble.flux.dims]
+    area, flux = _values(ensemble.cell_area, ("lat", "lon")), _values(ensemble.flux, own)
     for name, values in {"flux": flux, "cell_area": area}.items():
         if not np.isfinite(values).all():
             raise InputError(
                 f"expected finite {name} in the ensemble, got {int((~np.isfinite(values)).sum())} NaN or infinite; fill or drop it"
             )
     seconds = float((ensemble.time.values[1] - ensemble.time.values[0]) / np.timedelta64(1, "s"))
-    return accumulated_flux(flux, area, seconds)
+    several = flux if flux.ndim == 4 else flux[np.newaxis]
+    added = np.stack([accumulated_flux(one, area, seconds) for one in several])
+    return added if flux.ndim == 4 else added[0]
 
 
 def _budget_error(added: Array | None, sums: list[FrameSums]) -> Array:

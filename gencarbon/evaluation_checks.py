@@ -14,7 +14,8 @@ from gencarbon.variables import VARIABLES
 PPM_UNITS = ("1e-6", "ppm", "ppmv", "umol mol-1", "1e-6 mol mol-1", "micromol mol-1", "umol/mol")
 FIELD = ("time", "level", "lat", "lon")
 ENSEMBLE = {"co2": ("member", *FIELD)}
-BUDGET = {"air_mass": FIELD, "flux": ("time", "lat", "lon"), "cell_area": ("lat", "lon")}  # all or none
+# all or none; air and fluxes may be those of each member
+BUDGET = {"air_mass": FIELD, "flux": ("time", "lat", "lon"), "cell_area": ("lat", "lon")}
 REFERENCE = {"co2": FIELD, "air_mass": FIELD}
 
 
@@ -48,7 +49,8 @@ def _check_variables(ds: xr.Dataset, wanted: Mapping[str, tuple[str, ...]], owne
             f"rename yours or write them with `gencarbon {'sample' if owner == 'ensemble' else 'data build'}`"
         )
     for name, dims in wanted.items():
-        if set(ds[name].dims) != set(dims):
+        own = {"member"} if owner == "ensemble" and name in ("air_mass", "flux") else set()
+        if set(ds[name].dims) - own != set(dims):
             raise InputError(
                 f"{name} of the {owner} needs the dimensions {dims}, got {ds[name].dims}; rename or select "
                 f"them"

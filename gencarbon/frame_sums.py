@@ -16,7 +16,7 @@ from gencarbon.errors import InputError
 from gencarbon.metrics import Mean, crps_fair, energy_score_fair, variogram_score, weighted_variance
 from gencarbon.metrics.field import Array, absolute_error, error
 from gencarbon.metrics.moments import moments
-from gencarbon.metrics.ranks import break_ties, count_ranks, interval_ranks
+from gencarbon.metrics.ranks import break_ties, count_ranks, interval_ranks, shares_inside
 from gencarbon.metrics.spectra import degree_power
 
 RANK_SEED = 0  # ties of the rank histogram; each frame has its own stream
@@ -26,7 +26,7 @@ SPECTRUM_MEMBERS = 16  # of a large ensemble, these give the members' spectrum
 @dataclass(frozen=True)
 class Frame:
     """One frame in memory. co2: (member, level, lat, lon) ppm; truth, air (kg, the weights): (level, lat, lon); rivals: name -> like
-    truth; own_air: the ensemble's own air, kg, None where it has none."""
+    truth; own_air: the ensemble's own air, kg, for all members or each; None where it has none."""
 
     time: np.datetime64
     co2: NDArray
@@ -96,6 +96,7 @@ def _level_sums(
         "error": found.error,
         "squared_error": found.error**2,
         "coverage": ((rank > low) & (rank <= high)).astype(np.float64),
+        "coverage90": shares_inside(M)[rank],
     }
     for name, values in frame.rivals.items():
         gap = error(values[k], truth)

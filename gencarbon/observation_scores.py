@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from gencarbon.constants import GRAVITY
+from gencarbon.data.input_members import expanded
 from gencarbon.data.refusal import refusal
 from gencarbon.grid import HybridLevels
 from gencarbon.metrics import observations as metrics
@@ -125,6 +126,7 @@ def score_columns(ensemble: xr.Dataset, soundings: xr.Dataset, mask_nan: bool = 
     water vapour, some hPa), goes to the retrieval levels linearly in log p. NaN, a known first frame: as in `score_stations`.
     Returns `xco2` (member, sounding), `error` (sounding) and the pooled scores, `_overall`. Raises InputError.
     """
+    ensemble = expanded(ensemble)
     check_ensemble(ensemble, AIR)
     check_variables(soundings, SOUNDINGS, "soundings")
     check_ppm(soundings, ("xco2", "xco2_error", "xco2_prior", "co2_prior"), "soundings")
@@ -209,21 +211,22 @@ def columns_of(ensemble: xr.Dataset, here: Mapping[str, Array], frame: Index, pl
     profile = values_of(blend(ensemble["co2"].isel(cells), place), ("member", "point", "level"))
     area = ensemble["cell_area"].isel(lat=place.row, lon=place.column)
     air = ensemble["air_mass"].isel(cells).sum("level", skipna=False) / area
-    pressure = _layer_pressure(HybridLevels.from_dataset(ensemble), values_of(blend(air, place), ["point"]))
+    dims = ["member", "point"] if "member" in air.dims else ["point"]  # of their own under winds with members
+    pressure = _layer_pressure(HybridLevels.from_dataset(ensemble), values_of(blend(air, place), dims))
     on_levels = metrics.interpolate_log_pressure(profile, pressure, here["pressure_level"])
     kernel, weight, prior, _ = (here[name] for name in KERNEL)
     return metrics.column_average(on_levels, kernel, weight, prior, here["xco2_prior"])
 
 
 def _layer_pressure(levels: HybridLevels, air: Array) -> Array:
-    """Layer-mean pressures of dry air, (point, level) Pa, under columns of `air` (point,) kg m-2.
+    """Layer-mean pressures of dry air, (..., level) Pa, under columns of `air` (...) kg m-2.
 
     g air = (a_0 - a_top) + (b_0 - b_top) p_s gives the dry surface pressure p_s; a layer's mean is that of its interfaces.
     """
     a, b = np.array(levels.a), np.array(levels.b)
     surface = (GRAVITY * air - (a[0] - a[-1])) / (b[0] - b[-1])
-    edges = a + b * surface[:, None]
-    return (edges[:, 1:] + edges[:, :-1]) / 2
+    edges = a + b * surface[..., None]
+    return (edges[..., 1:] + edges[..., :-1]) / 2
 
 
 def _stream(lat: float, lon: float, level: float) -> np.random.Generator:

@@ -39,6 +39,13 @@ def check_winds(ensemble: xr.Dataset, winds: xr.Dataset) -> xr.Dataset:
             "no flux",
             "add it, or leave --winds out",
         )
+    if "member" in ensemble.flux.dims:
+        raise refusal(
+            "ensemble: flux",
+            "fluxes of all members alike where --winds is given",
+            "those of each member",
+            "leave --winds out",
+        )
     for name in ("level", "lat", "lon"):
         mine, theirs = ensemble[name].values, winds[name].values if name in winds.coords else np.array([])
         if mine.shape != theirs.shape or (name != "level" and not np.allclose(mine, theirs, atol=1e-4)):

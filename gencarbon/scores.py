@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -17,8 +17,20 @@ from gencarbon.probes import Probes
 
 Array = NDArray[np.float64]
 
-BASELINES = {"coarse": "co2_background", "refined": "co2_refined", "mean_network": "co2_mean_network"}
-TITLES = {"coarse": "the coarse run", "refined": "the refined run", "mean_network": "the mean network"}
+BASELINES = {
+    "coarse": "co2_background",
+    "van_leer": "co2_van_leer",
+    "ppm": "co2_ppm",
+    "refined": "co2_refined",
+    "mean_network": "co2_mean_network",
+}
+TITLES = {
+    "coarse": "the coarse run",
+    "van_leer": "the limited van Leer run",
+    "ppm": "the limited PPM run",
+    "refined": "the refined run",
+    "mean_network": "the mean network",
+}
 
 PPM = "1e-6"
 NAMES: dict[str, tuple[str, str]] = {
@@ -30,6 +42,10 @@ NAMES: dict[str, tuple[str, str]] = {
     "co2_std": (PPM, "standard deviation of the reference CO2 in space (ppm)"),
     "crps_over_std": ("1", "fair CRPS / standard deviation of CO2"),
     "coverage": ("1", "share of the reference inside the central interval of the members"),
+    "coverage90": (
+        "1",
+        "share of the reference inside the central 90 % of the members, interpolated between ranks",
+    ),
     "energy_score": (PPM, "fair energy score of whole layers, RMS norm (ppm)"),
     "variogram_score": (
         PPM,
@@ -84,6 +100,11 @@ class Scores:
         object.__setattr__(self, "spectra", MappingProxyType(dict(self.spectra)))
         object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
 
+    def __reduce__(self) -> tuple:
+        """For pickle, which cannot keep read-only mappings."""
+        values = (getattr(self, one.name) for one in fields(self))
+        return Scores, tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
+
     @property
     def members(self) -> int:
         """Ensemble size M."""
@@ -118,11 +139,16 @@ class Scores:
             | _masked(self, other),
         )
 
+    def resampled(self, starts: NDArray[np.int64]) -> Scores:
+        """The sums of these initial dates, by number, each as often as it is named: for the bootstrap. Ranks and probes stay whole."""
+        means = {name: Mean(mean.total[starts], mean.weight[starts]) for name, mean in self.means.items()}
+        return replace(self, means=means)
+
     def to_dataset(self) -> xr.Dataset:
         """All scores, by (lead_time, level) and pooled: `_by_lead`, `_by_level`, `_overall`."""
         ds = xr.Dataset(coords=self._coordinates())
         for suffix, (axes, dims, scope) in GROUPS.items():
-            for name, value in self._figures(axes).items():
+            for name, value in self.figures(axes).items():
                 units, long_name = NAMES[name]
                 ds[name + suffix] = (dims, value, {"units": units, "long_name": long_name + scope})
             counts = self.rank_count.sum(axis=tuple(axis - 1 for axis in axes if axis > 0))
@@ -198,7 +224,7 @@ class Scores:
             "degree": ("degree", np.arange(count), {"units": "1", "long_name": "spherical-harmonic degree"})
         }
 
-    def _figures(self, axes: tuple[int, ...]) -> dict[str, Array]:
+    def figures(self, axes: tuple[int, ...]) -> dict[str, Array]:
         """Every score of `NAMES` that can be had, pooled over `axes` of (start, lead_time, level)."""
         m = {name: mean.sum(axes).value for name, mean in self.means.items()}
         std = np.sqrt(m["co2_variance_frame"] if 2 in axes else m["co2_variance"])
@@ -210,7 +236,7 @@ class Scores:
             "spread_skill": spread_skill_ratio(m["variance"], m["squared_error"], self.members),
             "co2_std": std,
             "crps_over_std": ratio(m["crps"], std),
-            **{name: m[name] for name in ("coverage", "energy_score", "variogram_score")},
+            **{name: m[name] for name in ("coverage", "coverage90", "energy_score", "variogram_score")},
         }
         for key in BASELINES:
             if f"{key}_absolute_error" in m:

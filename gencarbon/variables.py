@@ -49,7 +49,22 @@ VARIABLES = {
         Variable(
             "co2_mean_network", "1e-6", "dry-air mole fraction of CO2 of the mean network (ppm)", _DRY_CO2
         ),
+        Variable(
+            "co2_van_leer",
+            "1e-6",
+            "dry-air mole fraction of CO2 of a limited van Leer coarse run (ppm)",
+            _DRY_CO2,
+        ),
+        Variable(
+            "co2_ppm", "1e-6", "dry-air mole fraction of CO2 of a limited PPM coarse run (ppm)", _DRY_CO2
+        ),
         Variable("tracer", "1e-6", "tagged CO2 tracer, reference transport (ppm)"),
+        Variable(
+            "tracer_background_diffusive", "1e-6", "tagged CO2 tracer, first-order coarse transport (ppm)"
+        ),
+        Variable(
+            "tracer_background_wide", "1e-6", "tagged CO2 tracer, transport on cells twice as wide (ppm)"
+        ),
         Variable("tracer_background", "1e-6", "tagged CO2 tracer, coarse transport (ppm)"),
         Variable("tracer_refined", "1e-6", "tagged CO2 tracer, coarse fluxes on finer cells (ppm)"),
         Variable(  # CF has no name for a mass flux of CO2 itself

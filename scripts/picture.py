@@ -30,7 +30,7 @@ if __name__ == "__main__":
     order = (0, 1, 2, 7, 3, 4, 5, 6)
     figure, axes = plt.subplots(2, 4, figsize=(15, 4.6), layout="constrained", sharex=True, sharey=True)
     low, high = float(truth.quantile(0.01)), float(truth.quantile(0.99))
-    limits = {"viridis": (low, high), "RdBu_r": (-3, 3), "magma": (0, 2)}
+    limits = {"viridis": (low, high), "RdBu_r": (-3, 3), "magma": (0, 0.6)}
     for axis, k in zip(axes.flat, order):
         title, field, colours = fields[k]
         image = axis.pcolormesh(

@@ -8,6 +8,7 @@ from gencarbon.baselines import (
     Baseline,
     analogues,
     climatology,
+    known_state,
     persistence,
     perturbed_fluxes,
     perturbed_winds,
@@ -41,6 +42,7 @@ def given(grid):
 
 RULES = {
     "persistence": lambda a: persistence,
+    "known state": lambda a: known_state,
     "climatology": climatology,
     "analogues": analogues,
     "perturbed winds": lambda a: perturbed_winds(a, 0.3),
@@ -60,7 +62,9 @@ def test_a_baseline_is_called_scored_and_closed_like_the_generator(name, archive
     again = Baseline(grid, RULES[name](archive), closes)(**sets, members=4, seed=3)
     other = Baseline(grid, RULES[name](archive), closes)(**sets, members=4, seed=4)
     np.testing.assert_array_equal(made.co2, again.co2)
-    assert (name in ("persistence", "analogues")) == np.array_equal(made.co2, other.co2)  # they draw nothing
+    assert (name in ("persistence", "known state", "analogues")) == np.array_equal(
+        made.co2, other.co2
+    )  # they draw nothing
     np.testing.assert_array_equal(made.co2[:, 0] - sets["initial"].co2.values, 0 * made.co2[:, 0])
     mass = co2_mass(made.co2.values, made.air_mass.values)
     error = budget_error_of_masses(mass, accumulated_flux(made.flux.values, made.cell_area.values, 21600.0))

@@ -66,6 +66,20 @@ def test_stations_are_numpy_cov_of_values_interpolated_by_hand(E, stations):
     np.testing.assert_allclose(inner, np.corrcoef(y[:, varies], rowvar=False), atol=1e-9)
 
 
+def test_air_of_winds_with_members_counts_member_by_member(E, soundings):
+    of = np.arange(E.sizes["member"]) % 2
+    heavy = (1.1 * E.air_mass).assign_attrs(E.air_mass.attrs)
+    two = E.assign(air_mass=xr.concat([E.air_mass, heavy], "input"))
+    made = covariance(two.assign_coords(input_of_member=("member", of)), soundings)
+    y = np.where(
+        of[:, None],
+        *(brute_columns(E.assign(air_mass=a), E.co2.values, soundings) for a in (heavy, E.air_mass)),
+    )
+    assert agrees(made.covariance, np.cov(y, rowvar=False)) and not agrees(
+        made.covariance, covariance(E, soundings).covariance
+    )
+
+
 def test_observations_are_every_station_at_every_frame_and_say_which(E, stations):
     made = covariance(E, stations.assign_coords(station=["brw", "mlo", "smo", "spo", "cgo"]))
     assert made.sizes == {"observation": 45, "observation_2": 45}

@@ -167,6 +167,17 @@ def test_axis_order_and_pressure_units_change_nothing(of_columns):
     assert score_columns(E, early).attrs["largest_time_offset"] == "3 h to the nearest frame"
 
 
+def test_columns_of_a_member_are_weighed_by_the_air_of_its_own_winds(of_columns):
+    E, soundings = of_columns
+    plain, heavy = E.air_mass, (1.1 * E.air_mass).assign_attrs(E.air_mass.attrs)
+    of = np.arange(E.sizes["member"]) % 2
+    two = E.assign(air_mass=xr.concat([plain, heavy], "input")).assign_coords(input_of_member=("member", of))
+    made = score_columns(two, soundings).xco2.values
+    by_air = [score_columns(E.assign(air_mass=air), soundings).xco2.values for air in (plain, heavy)]
+    for m, k in enumerate(of):
+        assert np.array_equal(made[m], by_air[k][m]) and not np.allclose(made[m], by_air[1 - k][m], atol=1e-6)
+
+
 def test_a_kernel_of_zeros_gives_the_prior_and_of_ones_a_uniform_model(of_columns):
     E, soundings = of_columns
     blind = soundings.assign(averaging_kernel=0 * soundings.averaging_kernel)

@@ -14,18 +14,22 @@ import yaml
 from gencarbon import CO2Pipeline, InputError, NoiseSchedule, Normalizer
 from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.config import load_any
+from gencarbon.data.backgrounds import KINDS
 from gencarbon.data.benchmark import FINE_FLUXES
 from gencarbon.data.clips import ClipDataset, fit_scales
-from gencarbon.data.finewinds import WindClips, face_lengths, fine_face_lengths
+from gencarbon.data.finewinds import WindClips, face_lengths, fine_face_lengths, wind_inputs
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
+from gencarbon.data.refined import beginnings_of
 from gencarbon.data.views import canonical_datasets
+from gencarbon.grid import coarsen_mean
 from gencarbon.metrics import budget_error_of_masses, crps_biased, crps_fair
-from gencarbon.sampling.calibrate import CalibrateConfig, calibrate, spread_to_error
+from gencarbon.sampling.calibrate import LARGEST, CalibrateConfig, calibrate, forecasts_of, spread_to_error
 from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.training.losses import almost_fair_crps, draw_known, prepare
 from gencarbon.training.settings import TrainConfig
 from gencarbon.training.train import Trainer, hardware_precision
+from gencarbon.transport.offline import AirMotion
 from gencarbon.transport.refine import refine_fluxes
 from gencarbon.transport.subgrid import from_cells, settled, to_cells
 from gencarbon.variables import describe
@@ -42,6 +46,10 @@ def store(frames=13, seed=0):
     fields = {
         "tracer": (("tracer_name", "time", "level", "lat", "lon"), b + 0.2 * rng.normal(size=b.shape)),
         "tracer_background": (("tracer_name", "time", "level", "lat", "lon"), b),
+        **{
+            f"tracer_background_{kind}": (("tracer_name", "time", "level", "lat", "lon"), share * b)
+            for kind, share in (("diffusive", 0.8), ("wide", 0.6))
+        },
         "tracer_refined": (
             ("tracer_name", "time", "level", "lat", "lon"),
             b + 0.1 * rng.normal(size=b.shape),
@@ -68,8 +76,8 @@ def store(frames=13, seed=0):
 CONFIG = {
     "kind": "train", "data": "tiny", "name": "t", "seed": 0, "frames": 4, "widths": (8, 16), "batch": 2, "scale_samples": 4,
     "validation_windows": 2, "checkpoint_every": 2, "refined": {"scheme": "van_leer", "factor": 2, "segment_days": 1},
-    "wind_context": 1, "winds": {"steps": 4, "warmup": 1}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
-    "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
+    "winds": {"steps": 4, "warmup": 1, "context": 1, "batch": 2}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
+    "beginnings": 3, "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
 }  # fmt: skip
 
 
@@ -118,6 +126,61 @@ def test_a_killed_run_resumes_exactly(data, tmp_path):
     assert "validation_loss" in log and list((tmp_path / "whole").rglob("events.out*"))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_one_step_may_be_trained_alone(data, tmp_path):
+    alone = {"remainder": None, "winds": None, "one_step": CONFIG["one_step"] | {"from_denoiser": False}}
+    pipe = CO2Pipeline.from_pretrained(
+        Trainer(TrainConfig.parse(CONFIG | alone), data, tmp_path / "alone", lambda s: None).run()
+    )
+    assert pipe.scheduler.config.sampler == "one_step"
+    assert pipe(**inputs(8), members=2).co2.std("member")[1:].min() > 0
+    for wrong in ({"one_step": None}, {"one_step": CONFIG["one_step"]}):
+        with pytest.raises(InputError, match="does not sample"):
+            TrainConfig.parse(CONFIG | alone | wrong)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    begin = CO2Pipeline.from_pretrained(tmp_path / "tiny")
+    still = {"steps": 1, "learning_rate": 1e-9, "warmup": 0}
+    one_step = CONFIG["one_step"] | still
+    config = {"winds": None, "begin": "tiny", "one_step": one_step, "mean": still, "remainder": still}
+    shape = {name: begin.denoiser.config[name] for name in ("frames", "widths", "blocks")}
+    config = TrainConfig.parse(CONFIG | shape | config)
+    made = CO2Pipeline.from_pretrained(Trainer(config, data, tmp_path / "b", lambda s: None, begin).run())
+    after = made.denoiser.state_dict()
+    for name, before in begin.denoiser.state_dict().items():
+        assert torch.allclose(after[name], before, atol=1e-7), name
+    assert torch.equal(made.normalizer.residual_std, begin.normalizer.residual_std)
+
+    def one_step_of(from_denoiser):
+        other = config.model_dump() | {"one_step": one_step | {"from_denoiser": from_denoiser}}
+        trainer = Trainer(TrainConfig.parse(other), data, tmp_path / "c", lambda s: None, made)
+        return trainer.model.one_step_net.state_dict()
+
+    theirs = made.denoiser.one_step_net.state_dict()
+    for from_denoiser in (True, False):  # false: from nothing, whatever the checkpoint has
+        mine = one_step_of(from_denoiser)
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs) == from_denoiser
+    wide = TrainConfig.parse(config.model_dump() | {"widths": (8, 24)})
+    with pytest.raises(InputError, match=r"got widths .* instead of \[8, 24\]"):
+        Trainer(wide, data, tmp_path / "wide", lambda s: None, begin)
+    with pytest.raises(InputError, match="`winds` left out"):
+        TrainConfig.parse(CONFIG | {"begin": "tiny"})
+
+
+def test_a_quarter_of_the_windows_are_beginnings_of_forecasts():
+    short = beginnings_of(store(25), 4, 3)
+    assert short.sizes["time"] == 12 and short.time.values[4] == store(25).time.values[10]  # round(21 / 2)
+    short["tracer_refined"].attrs |= {"segment_frames": 4, "from_reference": 1}
+    begun = ClipDataset(short, 4, 400, seed=0)
+    assert begun.starts.tolist() == [0, 4, 8] and all(begun[i]["begins"] == 1 for i in range(20))
+    share = lambda clips: np.mean([float(clips[i]["begins"]) for i in range(400)])  # noqa: E731
+    alone = share(ClipDataset(store(25), 4, 400, seed=0))
+    assert 0.2 < share(ClipDataset(store(25), 4, 400, seed=0, beginnings=begun)) - 0.75 * alone < 0.3
+
+
 def test_missing_data_is_refused(tmp_path):
     with pytest.raises(InputError, match="gencarbon data build"):
         Trainer(TrainConfig.parse(CONFIG), tmp_path, tmp_path / "run")
@@ -128,19 +191,47 @@ def test_samples_depend_on_their_index_alone_and_mix_linearly():
     again = ClipDataset(store(), 4, 5, seed=3)
     assert all(torch.equal(clips[3][k], again[3][k]) for k in clips[3])
     a, b = np.array([1.0, 0, 0, 2, 0]), np.array([0, 1.0, -1, 0, 3])
-    one, two, both = (clips.window(2, w, 5, True) for w in (a, b, a + b))
-    for name in ("background", "residual", "flux"):
-        assert torch.allclose(one[name] + two[name], both[name], atol=1e-5)
+    for kind in (*KINDS, None):
+        one, two, both = (clips.window(2, w, 5, True, kind) for w in (a, b, a + b))
+        for name in ("background", "refined", "residual", "flux"):
+            assert torch.allclose(one[name] + two[name], both[name], atol=1e-5)
+
+
+def test_backgrounds_are_mixed_and_their_window_says_which_are_exact():
+    clips, truth = ClipDataset(store(), 4, 1, seed=0), store().tracer.values[:, 2:6]
+    made = {kind: clips.window(2, np.ones(5), 0, False, kind) for kind in (*KINDS, None)}
+    assert [float(w["exact"]) for w in made.values()] == [0, 0, 0, 1, 0]
+    assert torch.equal(made[None]["background"], made[None]["refined"])
+    apart = [float((w["background"] - made["coarse"]["background"]).abs().mean()) for w in made.values()]
+    assert apart[0] == 0 and min(apart[1:]) > 0.02
+    reference = made["blocks"]["refined"] + made["blocks"]["residual"]
+    assert torch.allclose(reference, torch.tensor(truth.sum(0).swapaxes(0, 1)).float(), atol=1e-5)
+    means = lambda x: coarsen_mean(x.double().numpy(), 2, made["blocks"]["air_mass"].double().numpy())  # noqa: E731
+    assert np.abs(means(made["blocks"]["background"]) - means(reference)).max() < 1e-5
+    assert np.abs(means(made["coarse"]["background"]) - means(reference)).max() > 0.1
+    many = ClipDataset(store(25), 4, 300, seed=0)
+    drawn = [many[i] for i in range(300)]
+    assert 40 < sum(torch.equal(w["background"], w["refined"]) for w in drawn) < 110
+    assert 30 < sum(float(w["exact"]) for w in drawn) < 110
+    # wide cells keep their edges when a window is turned
+    for w in (w for w in drawn if w["exact"]):
+        miss = w["background"].double() - w["refined"].double() - w["residual"].double()
+        assert (
+            np.abs(coarsen_mean(miss.numpy(), 2, w["air_mass"].double().numpy())).max()
+            < 1e-3 * miss.abs().max()
+        )
 
 
 def test_rotation_and_mirror_move_everything_together():
     clips = ClipDataset(store(), 4, 1, seed=0)
-    plain, turned = clips.window(0, np.ones(5), 0, False), clips.window(0, np.ones(5), 3, False)
-    mirrored = clips.window(0, np.ones(5), 0, True)
+    plain, turned = (clips.window(0, np.ones(5), turn, False, "coarse") for turn in (0, 3))
+    mirrored = clips.window(0, np.ones(5), 0, True, "coarse")
     for name, field in plain.items():
+        if field.ndim == 0:
+            continue
         assert torch.equal(turned[name], torch.roll(field, 3, -1))
         if name not in ("clock", "v_face"):
-            assert torch.equal(mirrored[name], field.flip(-2) * (-1 if name == "v" else 1))
+            assert torch.equal(mirrored[name], field.flip(-2))
     assert torch.equal(mirrored["clock"][2:], -plain["clock"][2:])
     # a southern face was a northern one: its cell's is the next cell's southern face
     assert plain["v_face"].abs().max() > 1 and plain["v_face"][..., 0, :].abs().max() == 0
@@ -161,18 +252,23 @@ def test_scales_make_unit_fields():
     windows = [clips[i] for i in range(64)]
     batch = torch.utils.data.default_collate(windows) | clips.geometry
     ready = prepare(batch, normalizer, torch.zeros(64, 4), clips.step_seconds)
-    assert ready.residual.double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy() == pytest.approx(1.0, abs=0.02)
+    sizes = ready.residual.double().pow(2).mean((2, 3, 4))  # of a window and level
+    assert sizes.log().mean(0).numpy() == pytest.approx(0.0, abs=0.02)
     levels = ready.cond["levels"].double().pow(2).mean((0, 2, 3, 4)).sqrt().numpy()
-    assert levels[:9] == pytest.approx(1.0, abs=0.02)  # b, u, v; face winds share the scales of u and v
+    assert levels == pytest.approx(
+        1.0, abs=0.02
+    )  # the refined run, the background's departure, winds through faces
 
 
 def test_known_frames_are_mostly_prefixes_of_at_most_two():
-    known = draw_known(4000, 8, torch.Generator().manual_seed(0))
+    known = draw_known(torch.zeros(4000), 8, torch.Generator().manual_seed(0))
     prefix = known.sum(1)
     ordered = (known.diff(dim=1) <= 0).all(1)
     assert (
         0.45 < ((prefix == 2) & ordered).float().mean() < 0.62 and 0.08 < (prefix == 0).float().mean() < 0.2
     )
+    first = draw_known(torch.ones(4000), 8, torch.Generator().manual_seed(0))
+    assert 0.75 < ((first.sum(1) == 1) & (first[:, 0] == 1)).float().mean() < 0.9  # of a forecast: never two
 
 
 def test_precision_follows_the_hardware():
@@ -189,7 +285,7 @@ def test_a_store_holds_what_users_sample_from():
     assert np.allclose(made["reference"].co2, 400 + (weights * store().tracer.values[:, 2:8]).sum(0))
 
 
-@pytest.mark.parametrize("name", ["train_hsco2", "train_tiny"])
+@pytest.mark.parametrize("name", ["train_hsco2_base", "train_hsco2", "train_hsco2_twin", "train_tiny"])
 def test_shipped_training_configs_load(name):
     assert isinstance(load_any(f"configs/{name}.yaml"), TrainConfig)
 
@@ -200,9 +296,52 @@ def test_calibration_moves_the_knob_towards_spread_equal_to_error():
     config = CalibrateConfig(
         kind="calibrate", data="t", checkpoint="t", dates=2, frames=8, members=3, rounds=1
     )
-    before = spread_to_error(pipe, store(), config)
-    assert calibrate(pipe, store(), config, lambda s: None) == pytest.approx(1 / before)
-    assert abs(np.log(spread_to_error(pipe, store(), config))) < abs(np.log(before))
+    before, level, lead, frame = spread_to_error(forecasts_of(pipe, store(), config), config)
+    assert frame.shape == (4,) and (frame[:2] == 1).all() and (frame[2:] != 1).all()  # two frames are shared
+    scheduler = calibrate(pipe, store(), config, lambda s: None)
+    assert scheduler.config.noise_scale == pytest.approx(1 / level) and lead == pytest.approx(before)
+    after = spread_to_error(forecasts_of(pipe, store(), config), config)
+    assert abs(np.log(after[0])) < abs(np.log(before))
+    assert np.abs(np.log(after[1])).max() < np.abs(np.log(level)).max()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_scale_by_lead_follows_the_lead(tmp_path):
+    pipe = tiny_pipeline(steps=4)
+    config = CalibrateConfig(
+        kind="calibrate",
+        data="t",
+        checkpoint="t",
+        dates=1,
+        frames=13,
+        members=3,
+        rounds=1,
+        lead_days=(0.25, 2.0),
+    )
+    cases, said = forecasts_of(pipe, store(), config), []
+    overall, level, lead, frame = spread_to_error(cases, config)
+    by_frame = (overall / frame).clip(1 / LARGEST, LARGEST)
+    calibrate(pipe, store(), config, said.append)
+    after = spread_to_error(cases, config)  # what is kept is what was scored, not a step further
+    assert (
+        said[-3].startswith(f"spread-skill {after[0]:.3f}") and lead[0] < 1 / LARGEST
+    )  # so far off that its scale is held
+    assert "over the exact one: 0.404 0.728 0.961" in said[-1]  # of four steps
+    wanted = (overall / lead).clip(1 / LARGEST, LARGEST)
+    assert torch.allclose(pipe.scheduler.sample_scale[:, 0, 0], torch.tensor(by_frame))
+    scale = pipe.scheduler.start_scale(torch.tensor([0.0, 0.25, 1.125, 2.0, torch.inf], dtype=torch.float64))
+    ends = [float(scale[0, k]) * float(level[0]) for k in range(5)]
+    assert scale.shape == (3, 5, 1, 1) and ends[0] == ends[1] and ends[3] == ends[4]
+    assert ends[2] == pytest.approx((ends[1] + ends[3]) / 2) and ends[1] / ends[3] == pytest.approx(
+        wanted[0] / wanted[1]
+    )
+    plain = {**inputs(8)}
+    known = pipe(**plain, members=1).co2.values
+    pipe.save_pretrained(tmp_path / "c")  # the scales travel with the checkpoint
+    again = CO2Pipeline.from_pretrained(tmp_path / "c")
+    assert np.array_equal(again(**plain, members=1).co2.values, known)
+    again.scheduler = NoiseSchedule(**pipe.scheduler.settings | {"lead_scale": (1.0, 1.0)})
+    assert np.abs(again(**plain, members=1).co2.values - known).max() > 1e-3
 
 
 def test_wind_samples_turn_and_mirror_faces_with_what_they_lack():
@@ -210,8 +349,8 @@ def test_wind_samples_turn_and_mirror_faces_with_what_they_lack():
     again = WindClips(store(), 2, 1, 5, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(clips[3], again[3]))
     faces, lacking = clips.window(4, 0, 13, 0, False)
-    assert faces.shape == (3, 3, 2, 8, 16) and lacking.shape == (3, 2, 4, 8, 16)
-    assert torch.equal(faces, clips.faces[3:6])
+    assert faces.shape == (3, 3, 4, 8, 16) and lacking.shape == (3, 2, 4, 8, 16)
+    assert torch.equal(faces, clips.winds[3:6])
     turned = clips.window(4, 0, 13, 5, False)
     assert torch.equal(turned[0], torch.roll(faces, 5, -1)) and torch.equal(
         turned[1], torch.roll(lacking, 5, -1)
@@ -219,16 +358,53 @@ def test_wind_samples_turn_and_mirror_faces_with_what_they_lack():
     mirror_faces, mirror_lacking = clips.window(4, 0, 13, 0, True)
     assert torch.equal(mirror_faces[:, :, 0], faces[:, :, 0].flip(-2))
     assert torch.equal(mirror_faces[:, :, 1, 1:], -faces[:, :, 1, 1:].flip(-2))
+    assert torch.equal(mirror_faces[:, :, 2], faces[:, :, 2].flip(-2))
+    assert torch.equal(mirror_faces[:, :, 3], -faces[:, :, 3].flip(-2))
     assert torch.equal(
         mirror_lacking[:, 0, [2, 3, 0, 1]], lacking[:, 0].flip(-2)
     )  # rows within a cell change places
-    assert torch.equal(clips.window(0, 0, 13, 0, False)[0][0], clips.faces[0])  # the record begins here
+    assert torch.equal(clips.window(0, 0, 13, 0, False)[0][0], clips.winds[0])  # the record begins here
     ends = [clips[i][0] for i in range(40)]
     assert any(torch.equal(x[1], x[2]) or torch.equal(x[0], x[1]) for x in ends)
+    assert 0 < sum(not x[:, :, 2:].any() for x in ends) < 20  # now and then without cell winds
     with pytest.raises(InputError, match="fine_winds: true"):
         WindClips(store().drop_vars(FINE_FLUXES), 2, 1, 1, seed=0)
     with pytest.raises(InputError, match=r"refined\.factor"):
         WindClips(store(), 3, 1, 1, seed=0)
+
+
+def test_the_excess_of_cell_winds_is_what_interpolation_lacks_on_average():
+    """Winds of cells made from the fine fluxes: their excess is the mean of what the fine fluxes have beyond interpolation."""
+    ds = store()
+    clips = WindClips(ds, 2, 1, 1, seed=0)
+    lacking = clips.lacking.unflatten(3, (2, 2)).double()  # (time, level, direction, row, column, lat, lon)
+    east, north = lacking[:, :, 0].mean(2), lacking[:, :, 1].mean(3)  # over rows; over columns
+    # trapezoidal over the faces at 0, 1/2, 1 of a cell; what lacks on the coarse faces sums to nothing
+    assert (
+        east[:, :, 0].abs().max() < 1e-3 * east.abs().max()
+        and north[:, :, 0].abs().max() < 1e-3 * north.abs().max()
+    )
+    air = AirMotion(
+        ds.surface_pressure.values,
+        ds.eastward_air_mass_flux.values,
+        ds.northward_air_mass_flux.values,
+        21600.0,
+    )
+    interpolated = wind_inputs(air, None, clips.grid, canonical.LEVELS, 2)
+    assert torch.equal(interpolated[:, :, 2:], torch.zeros_like(interpolated[:, :, 2:]))
+    ps = ds.surface_pressure.values
+    frames = np.minimum(np.arange(len(ps) + 1), len(ps) - 1)
+    column = canonical.LEVELS.air_mass((ps[frames][:-1] + ps[frames][1:]) / 2, clips.grid) / clips.grid.area
+    still = (np.zeros(column.shape), np.zeros(column.shape))
+    calm = wind_inputs(air, still, clips.grid, canonical.LEVELS, 2)[:, :, 2:].double()
+    fine = [torch.tensor(ds[name].values, dtype=torch.float64) for name in FINE_FLUXES]
+    per_metre = fine_face_lengths(clips.grid, 2)
+    rows = to_cells(fine[0], 2) / per_metre[0]
+    rows = rows.unflatten(-3, (2, 2)).mean(-4)  # (time, level, column, lat, lon)
+    carried = ((rows[:, :, 0] + torch.roll(rows[:, :, 0], -1, -1)) / 2 + rows[:, :, 1]) / 2
+    miss = (carried + calm[:, :, 0] - east[:, :, 1] / 2).abs()
+    assert miss[:-1].max() < 1e-4 * carried.abs().max()
+    assert torch.equal(calm[-1], calm[-2])  # the last step has no winds at its end
 
 
 class Oracle(torch.nn.Module):
@@ -243,7 +419,7 @@ class Oracle(torch.nn.Module):
         )
 
     def forward(self, faces, lat):
-        k = int((self.clips.faces - faces[:, 1]).abs().sum((1, 2, 3, 4)).argmin())
+        k = int((self.clips.winds[:, :, :2] - faces[:, 1, :, :2]).abs().sum((1, 2, 3, 4)).argmin())
         return self.clips.lacking[k][None]
 
 
@@ -252,7 +428,7 @@ def test_a_network_that_knows_gives_the_fine_fluxes_back():
     ds = store()
     clips = WindClips(ds, 2, 1, 1, seed=0)
     air = air_motion(ds, clips.grid, canonical.LEVELS, 21600.0)
-    subgrid = LearntSubgrid(Oracle(clips), clips.grid, air)
+    subgrid = LearntSubgrid(Oracle(clips), clips.grid, canonical.LEVELS, air, None)
     for k in (0, 5, 12):
         guess = refine_fluxes(torch.tensor(air.east[k]), torch.tensor(air.north[k]), 2)
         for interpolated, more, name in zip(guess, subgrid(k), FINE_FLUXES):
@@ -296,9 +472,8 @@ def test_two_processes_of_one_window_train_the_wind_network_as_one_of_two(data, 
         cache = tmp_path / f"{processes}x{batch}"
         shutil.copytree(data, cache / "data" / "tiny")
         values = {k: v for k, v in CONFIG.items() if k != "one_step"}
-        (cache / "t.yaml").write_text(
-            yaml.safe_dump(values | {"batch": batch, "widths": list(CONFIG["widths"])})
-        )
+        values |= {"widths": list(CONFIG["widths"]), "winds": CONFIG["winds"] | {"batch": batch}}
+        (cache / "t.yaml").write_text(yaml.safe_dump(values))
         launch = [*TWO_PROCESSES[:-2]] if processes == 2 else [sys.executable]
         environment = os.environ | {"GENCARBON_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
         call = [*launch, "-m", "gencarbon", "train", str(cache / "t.yaml")]

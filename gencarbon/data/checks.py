@@ -21,13 +21,17 @@ GRID_TOLERANCE = 1e-6  # degrees; single precision coordinates get their own rou
 
 @dataclass(frozen=True)
 class SamplingInputs:
-    """Canonical datasets on the same frames, grid and levels. `notes` says what was repaired or cut."""
+    """Canonical datasets on the same frames, grid and levels. `notes` says what was repaired or cut.
+
+    The background alone may have cells `background_width` times as wide as the others'.
+    """
 
     winds: xr.Dataset
     fluxes: xr.Dataset
     background: xr.Dataset | None
     initial: xr.Dataset | None
     notes: tuple[str, ...]
+    background_width: int = 1
 
 
 def check_sampling_inputs(
@@ -46,8 +50,9 @@ def check_sampling_inputs(
     given = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
     held = {role: canonical(ds, role) for role, ds in given.items() if ds is not None}
     notes = [f"{role}: {ds.attrs['repairs']}" for role, ds in held.items() if "repairs" in ds.attrs]
+    width = 1 if background is None else _width(held["background"], model_grid)
     for role, ds in held.items():
-        held[role] = _on_grid(ds, role, model_grid)
+        held[role] = _on_grid(ds, role, model_grid.coarsen(width) if role == "background" else model_grid)
         _check_levels(ds, role, model_levels)
     timed = {role: ds for role, ds in held.items() if role != "initial"}
     _check_steps(timed, step_seconds)
@@ -61,7 +66,7 @@ def check_sampling_inputs(
     if "initial" in held:
         _check_initial_date(held["initial"], common)
     return SamplingInputs(
-        held["winds"], held["fluxes"], held.get("background"), held.get("initial"), tuple(notes)
+        held["winds"], held["fluxes"], held.get("background"), held.get("initial"), tuple(notes), width
     )
 
 
@@ -85,6 +90,13 @@ def refuse_existing(path: str | Path) -> None:
             "no permission",
             "choose another --out or change its permissions",
         )
+
+
+def _width(ds: xr.Dataset, grid: LatLonGrid) -> int:
+    """How many cells of `grid` lie along a side of one of `ds`; 1 where that is no whole number."""
+    (nlat, nlon), (rows, columns) = grid.shape, (ds.sizes["lat"], ds.sizes["lon"])
+    width = nlat // rows
+    return width if width > 0 and (rows * width, columns * width) == (nlat, nlon) else 1
 
 
 def _on_grid(ds: xr.Dataset, role: str, grid: LatLonGrid) -> xr.Dataset:

@@ -14,25 +14,41 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from gencarbon.data.backgrounds import KINDS, NAMES, WIDER, begun_from, with_blocks_of
 from gencarbon.data.normalize import clock, face_winds
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 
-LEVEL_FIELDS = ("u", "v", "u_face", "v_face", "background", "refined", "residual", "air_mass")
+LEVEL_FIELDS = ("u_face", "v_face", "background", "refined", "residual", "air_mass")
+NO_BACKGROUND = 0.25  # share of samples with nothing but winds, fluxes and the refined run
 MIX_TOTAL = 0.5  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
 AT_START = 0.15  # share of samples that begin with a segment of the refined run, as the first window of a forecast does
+FROM_BEGINNINGS = 0.25  # share of samples taken from the short runs from known states, where there are any
 
 
 class ClipDataset(Dataset):
-    """Windows of `frames` frames of a benchmark store held in memory. augment=False gives the plain CO2, in order."""
+    """Windows of `frames` frames of a benchmark store held in memory: the refined run, one of the backgrounds, and what the refined run
+    lacks. augment=False gives the plain CO2 with the benchmark's coarse run, in order.
 
-    def __init__(self, store: xr.Dataset, frames: int, length: int, seed: int, augment: bool = True):
+    store: with its `background_runs` and `tracer_refined`. beginnings: the same of short runs, each a window long (`beginnings_of`).
+    """
+
+    def __init__(
+        self,
+        store: xr.Dataset,
+        frames: int,
+        length: int,
+        seed: int,
+        augment: bool = True,
+        beginnings: ClipDataset | None = None,
+    ):
+        self.beginnings = beginnings
         self.frames, self.length, self.seed, self.augment = frames, length, seed, augment
         self.grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
         self.time, self.step_seconds = store["time"].values, float(store.attrs["step_seconds"])
         load = lambda name: np.asarray(store[name].values, np.float32)  # noqa: E731
         self.tracer = load("tracer")
-        self.background = load("tracer_background")
+        self.backgrounds = {kind: load(name) for kind, name in NAMES.items()}
         if "tracer_refined" not in store:
             raise InputError(
                 "training needs the refined run of the split, got a store without tracer_refined; make it with `refined_run_of`"
@@ -40,8 +56,9 @@ class ClipDataset(Dataset):
         self.refined = load("tracer_refined")
         about = store["tracer_refined"].attrs
         self.segment = int(about["segment_frames"])
+        self.from_reference = bool(about.get("from_reference", False))
         self.refined_by = str(about["scheme"]), int(about["factor"])
-        self.flux, self.u, self.v = load("tracer_flux"), load("u"), load("v")
+        self.flux = load("tracer_flux")
         self.surface_pressure = np.asarray(store["surface_pressure"].values)
         self.in_total = store["in_total"].values
         self.levels = levels
@@ -62,32 +79,48 @@ class ClipDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not self.augment:
             start = self.starts[index * max(1, len(self.starts) // self.length) % len(self.starts)]
-            return self.window(int(start), self.in_total, turn=0, mirror=False)
+            return self.window(int(start), self.in_total, turn=0, mirror=False, background="coarse")
         rng = np.random.default_rng([self.seed, index])
+        if self.beginnings is not None and rng.random() < FROM_BEGINNINGS:
+            return self.beginnings[index]
         begins = self.starts[self.starts % self.segment == 0]
         start = int(rng.choice(begins if rng.random() < AT_START else self.starts))
         weights = self.in_total
         if rng.random() > MIX_TOTAL:
             weights = rng.normal(size=len(weights)) / (self.size[:, start] + 1e-3)
-        return self.window(
-            start, weights, turn=int(rng.integers(self.grid.shape[1])), mirror=bool(rng.random() < 0.5)
-        )
+        background = self.begun_from(start) or str(rng.choice(KINDS))
+        known = None if rng.random() < NO_BACKGROUND else background
+        step = WIDER if known in ("wide", "blocks") else 1  # wide cells stay where they are in use
+        turn = step * int(rng.integers(self.grid.shape[1] // step))
+        mirror = bool(rng.random() < 0.5)
+        return self.window(start, weights, turn, mirror, known)
 
-    def window(self, start: int, weights: np.ndarray, turn: int, mirror: bool) -> dict[str, Tensor]:
-        """One window, level fields as (level, time, lat, lon)."""
+    def begun_from(self, start: int) -> str | None:
+        """The background from which the segment of frame `start` begins; None: from the reference."""
+        return None if self.from_reference else begun_from(start // self.segment)
+
+    def window(
+        self, start: int, weights: np.ndarray, turn: int, mirror: bool, background: str | None
+    ) -> dict[str, Tensor]:
+        """One window, level fields as (level, time, lat, lon); background: one of `KINDS` or none.
+
+        `begins` is 1 where the refined run begins from the known state of its first frame, `exact` where the background's blocks are kept.
+        """
         cut = slice(start, start + self.frames)
         mix = lambda a: np.tensordot(weights.astype(np.float32), a[:, cut], axes=1)  # noqa: E731
-        background = mix(self.background)
         ps = self.surface_pressure[cut]
+        air_mass, truth, refined = self.levels.air_mass(ps, self.grid), mix(self.tracer), mix(self.refined)
+        if background == "blocks":
+            coarse = with_blocks_of(truth, WIDER, air_mass).astype(np.float32)
+        else:
+            coarse = refined if background is None else mix(self.backgrounds[background])
         fields = {
-            "u": self.u[cut],
-            "v": -self.v[cut] if mirror else self.v[cut],
             "u_face": self.u_face[cut],
             "v_face": _mirrored_faces(self.v_face[cut]) if mirror else self.v_face[cut],
-            "background": background,
-            "refined": mix(self.refined),
-            "residual": mix(self.tracer) - background,
-            "air_mass": self.levels.air_mass(ps, self.grid).astype(np.float32),
+            "background": coarse,
+            "refined": refined,
+            "residual": truth - refined,
+            "air_mass": air_mass.astype(np.float32),
             "flux": mix(self.flux),
             "surface_pressure": ps.astype(np.float32),
         }
@@ -97,7 +130,13 @@ class ClipDataset(Dataset):
         ticks = clock(self.time[cut], torch.tensor(self.grid.lon))
         ticks = torch.roll(ticks, turn, -1)
         ticks[2:] = -ticks[2:] if mirror else ticks[2:]  # the mirror swaps the seasons
-        return out | {"clock": ticks}
+        begins = start % self.segment == 0 and self.begun_from(start) is None
+        exact = background == "blocks"
+        return out | {
+            "clock": ticks,
+            "exact": torch.tensor(float(exact)),
+            "begins": torch.tensor(float(begins)),
+        }
 
     @property
     def geometry(self) -> dict[str, Tensor]:
@@ -114,19 +153,27 @@ def _mirrored_faces(north: np.ndarray) -> np.ndarray:
 def fit_scales(
     normalizer, data: ClipDataset, samples: int, progress: Callable[[int], None] = lambda n: None
 ) -> None:
-    """Sets every scale of the normalizer but `remainder_std` from the first `samples` windows of `data`."""
-    sums = {name: 0.0 for name in ("background_std", "residual_std", "u_std", "v_std", "flux_std")}
+    """Sets every scale of the normalizer but `remainder_std` from the first `samples` windows of `data`.
+
+    Residuals of windows differ in size many times; theirs is a geometric mean over windows, which the few large ones do not rule.
+    """
+    sums = {
+        name: 0.0 for name in ("refined_std", "background_std", "residual_std", "u_std", "v_std", "flux_std")
+    }
     square = lambda x: (x.double() ** 2).mean((1, 2, 3))  # noqa: E731
     for index in range(samples):
         w = data[index]
         batch = {k: v[None] for k, v in w.items()} | data.geometry
         cond, amplitude = normalizer.encode(batch, data.step_seconds)
-        anomaly = cond["levels"][0].double().chunk(5)[0]
-        sums["background_std"] += square(anomaly * normalizer.background_std[:, None, None, None])
-        sums["residual_std"] += square(w["residual"] / amplitude[0])
-        sums["u_std"] += square(w["u"])
-        sums["v_std"] += square(w["v"])
+        anomaly = cond["levels"][0].double().chunk(4)[0]
+        per_level = lambda s: s[:, None, None, None]  # noqa: E731
+        sums["refined_std"] += square(anomaly * per_level(normalizer.refined_std))
+        sums["background_std"] += square((w["background"] - w["refined"]) / amplitude[0])
+        sums["residual_std"] += square(w["residual"] / amplitude[0]).clamp(min=1e-12).log()
+        sums["u_std"] += square(w["u_face"])
+        sums["v_std"] += square(w["v_face"])
         sums["flux_std"] += (cond["surface"][0, 0].double() * normalizer.flux_std).pow(2).mean()
         progress(index)
+    sums["residual_std"] = samples * (sums["residual_std"] / samples).exp()
     for name, total in sums.items():
         getattr(normalizer, name).copy_((total / samples) ** 0.5)

@@ -16,6 +16,7 @@ from rich.table import Table
 from gencarbon.data.axes import hours, rename_axes, step_of
 from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.files import open_dataset
+from gencarbon.data.input_members import by_input_member
 from gencarbon.data.observations import OBSERVATION_READERS
 from gencarbon.data.readers import READERS, Reader, open_source
 from gencarbon.data.refusal import listed, refusal, said
@@ -93,7 +94,7 @@ def _described(path: str) -> tuple[Table, dict[str, Any]]:
     for role in roles:
         try:
             with _foreseen(path):
-                facts |= _totals(canonical(ds, role), role)
+                facts |= _totals(canonical(_members_of(ds, role)[0], role), role)
         except InputError as error:
             facts["refused"] = str(error)
     return _table(facts)
@@ -128,14 +129,23 @@ def check_files(paths: Iterable[str | Path]) -> list[Finding]:
         for role in roles:
             try:
                 with _foreseen(path):
-                    repairs = canonical(ds, role).attrs.get("repairs", "")
-                findings.append(Finding(path, role, True, repairs))
-                sound.setdefault(role, (path, ds))
+                    several = _members_of(ds, role)
+                    repairs = canonical(several[0], role).attrs.get("repairs", "")
+                first = (
+                    f"{len(several)} members, of which the first was looked at; " if len(several) > 1 else ""
+                )
+                findings.append(Finding(path, role, True, first + repairs))
+                sound.setdefault(role, (path, several[0]))
             except InputError as error:
                 findings.append(Finding(path, role, False, str(error)))
     if "winds" in sound and "fluxes" in sound:
         findings.append(_together(sound))
     return findings
+
+
+def _members_of(ds: xr.Dataset, role: str) -> list[xr.Dataset]:
+    """An input by its members, where it has any; an ensemble as it is."""
+    return [ds] if role == "ensemble" else [one["file"] for one in by_input_member({"file": ds})]
 
 
 def _known(path: str) -> tuple[xr.Dataset, tuple[str, ...]]:

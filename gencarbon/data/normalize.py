@@ -2,8 +2,8 @@
 
     f(alpha b + c, alpha F) = alpha f(b, F) + c        for alpha > 0 and any c
 
-holds because b is centred on its air-mass-weighted mean and b, r and the fluxes are divided by one amplitude per window, that of b
-and of the CO2 which the fluxes add, combined so that it cannot vanish.
+holds because runs of CO2 are centred on the refined run's air-mass-weighted mean and divided, like the fluxes, by one amplitude per
+window: that of the refined run and of the CO2 which the fluxes add, combined so that it cannot vanish.
 """
 
 from __future__ import annotations
@@ -27,51 +27,49 @@ class Normalizer(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, levels: int = 8):
         super().__init__()
-        for name in ("background_std", "residual_std", "remainder_std", "u_std", "v_std"):
+        for name in ("refined_std", "background_std", "residual_std", "remainder_std", "u_std", "v_std"):
             self.register_buffer(name, torch.ones(levels, dtype=torch.float64))
         self.register_buffer("flux_std", torch.ones((), dtype=torch.float64))
 
-    def center(self, background: Tensor, air_mass: Tensor) -> Tensor:
-        """Air-mass-weighted mean of the window, (batch,) ppm. background, air_mass: (batch, level, time, lat, lon)."""
-        return (background * air_mass).sum((1, 2, 3, 4)) / air_mass.sum((1, 2, 3, 4))
+    def center(self, co2: Tensor, air_mass: Tensor) -> Tensor:
+        """Air-mass-weighted mean of the window, (batch,) ppm. co2, air_mass: (batch, level, time, lat, lon)."""
+        return (co2 * air_mass).sum((1, 2, 3, 4)) / air_mass.sum((1, 2, 3, 4))
 
-    def amplitude(self, background: Tensor, added: Tensor, air_mass: Tensor) -> Tensor:
-        """Size of the window's CO2 variations, (batch,) ppm: spread of b and of the CO2 the fluxes add to a layer in a step."""
-        anomaly = background - self.center(background, air_mass)[:, None, None, None, None]
+    def amplitude(self, refined: Tensor, added: Tensor, air_mass: Tensor) -> Tensor:
+        """Size of the window's CO2 variations, (batch,) ppm: spread of the run and of the CO2 the fluxes add to a layer in a step."""
+        anomaly = refined - self.center(refined, air_mass)[:, None, None, None, None]
         variance = (anomaly**2 * air_mass).sum((1, 2, 3, 4)) / air_mass.sum((1, 2, 3, 4))
         return (variance + (added**2).mean((1, 2, 3))).sqrt()
 
     def encode(self, window: dict[str, Tensor], step_seconds: float) -> tuple[dict[str, Tensor], Tensor]:
         """Conditions of the networks (float32) and the window's amplitude (batch,) ppm.
 
-        window: background, refined ppm, u, v, u_face, v_face m s-1, air_mass kg (batch, level, time, lat, lon); flux
-        kg m-2 s-1, surface_pressure Pa (batch, time, lat, lon); area m2 (lat, lon); clock (batch, 4, lon) from `clock`; lat
-        degrees (lat,). The refined run becomes `guess`, a first guess of the residual in the networks' units.
+        window: refined, background ppm, u_face, v_face m s-1, air_mass kg (batch, level, time, lat, lon); flux kg m-2 s-1,
+        surface_pressure Pa (batch, time, lat, lon); area m2 (lat, lon); clock (batch, 4, lon) from `clock`; lat degrees (lat,);
+        exact (batch,), 1 where the background's means over wide cells are to be kept. No background: the refined run in its place.
         """
-        b, air = window["background"].double(), window["air_mass"].double()
+        g, air = window["refined"].double(), window["air_mass"].double()
         added = kgkg_to_ppm(window["flux"].double() * window["area"] * step_seconds / air[:, 0])
-        amplitude = self.amplitude(b, added, air)
+        amplitude = self.amplitude(g, added, air)
         if not torch.all(amplitude > 0):
             raise ValueError("the window has neither CO2 variations nor fluxes; there is nothing to correct")
         a = amplitude[:, None, None, None, None]
-        anomaly = (b - self.center(b, air)[:, None, None, None, None]) / a
         per_level = lambda x, s: x.float() / s.float()[:, None, None, None]  # noqa: E731
         levels = [
-            per_level(anomaly, self.background_std),
-            per_level(window["u"], self.u_std),
-            per_level(window["v"], self.v_std),
+            per_level((g - self.center(g, air)[:, None, None, None, None]) / a, self.refined_std),
+            per_level((window["background"].double() - g) / a, self.background_std),
             per_level(window["u_face"], self.u_std),
             per_level(window["v_face"], self.v_std),
         ]
-        guess = (window["refined"].double() - b) / self.residual_unit(amplitude)
         surface = torch.stack(
             [added / a[:, 0] / self.flux_std, (window["surface_pressure"].double() - 1e5) / 1e3], dim=1
         )
         lat = torch.deg2rad(window["lat"].double())[None, None, :, None]
-        shape = (b.shape[0], 1, *b.shape[-2:])
+        shape = (g.shape[0], 1, *g.shape[-2:])
         clock = window["clock"].double()[:, :, None, :].expand(-1, -1, shape[-2], -1)
-        static = torch.cat([lat.sin().expand(shape), lat.cos().expand(shape), clock], dim=1)
-        cond = {"levels": torch.cat(levels, 1), "guess": guess, "surface": surface, "static": static}
+        exact = window["exact"].double()[:, None, None, None].expand(shape)
+        static = torch.cat([lat.sin().expand(shape), lat.cos().expand(shape), clock, exact], dim=1)
+        cond = {"levels": torch.cat(levels, 1), "surface": surface, "static": static}
         return {name: value.float() for name, value in cond.items()}, amplitude
 
     def residual_unit(self, amplitude: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The refined run of a benchmark split: the coarse air mass fluxes on finer cells, begun again every few weeks as forecasts are.
 
-Made segment by segment, so that a killed one goes on. A window of training lies within one segment.
+Made segment by segment, so that a killed one goes on. A window of training lies within one segment. Forecasts begin from known states more
+often than segments of weeks do, so there are short ones besides (`beginnings_of`).
 """
 
 from __future__ import annotations
@@ -14,44 +15,49 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from gencarbon.data.backgrounds import begun_from, state_of
 from gencarbon.data.files import open_dataset
 from gencarbon.data.settings import RefinedConfig
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import describe
 
-FROM_BACKGROUND = 4  # every fourth segment begins from the coarse run, as a forecast without a known one does
 Subgrid = Callable[[int], tuple[Tensor, Tensor]]
+SubgridOf = Callable[[AirMotion, tuple[np.ndarray, np.ndarray]], Subgrid]  # of air and cell winds u, v
 
 
 def refined_run_of(
     store: xr.Dataset,
     config: RefinedConfig,
     path: Path,
-    subgrid_of: Callable[[AirMotion], Subgrid] | None = None,
+    subgrid_of: SubgridOf | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    frames: int | None = None,
 ) -> xr.DataArray:
     """`tracer_refined` of a split, (tracer_name, time, level, lat, lon) ppm, kept in the Zarr store `path`, made first where missing.
 
-    subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`.
+    store: with its `background_runs`. subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`. frames: of a segment
+    if all begin from the reference; None: segments of `config.segment_days`, some of which begin from a background.
     """
     if not path.exists():
         parts = path.with_suffix(".parts")
         parts.mkdir(parents=True, exist_ok=True)
-        frames = store.sizes["time"]
-        segment = round(config.segment_days * 86400 / float(store.attrs["step_seconds"]))
-        firsts = range(0, frames, segment)
+        total = store.sizes["time"]
+        segment = frames or round(config.segment_days * 86400 / float(store.attrs["step_seconds"]))
+        firsts = range(0, total, segment)
         for number, first in enumerate(firsts):
             file = parts / f"{first}.npy"
             if not file.exists():
-                made = _segment(store.isel(time=slice(first, first + segment)), config, number, subgrid_of)
+                begun = None if frames else begun_from(number)
+                made = _segment(store.isel(time=slice(first, first + segment)), config, begun, subgrid_of)
                 temporary = file.with_suffix(".tmp.npy")
                 np.save(temporary, made)
                 temporary.rename(file)
-            progress(min(first + segment, frames), frames)
+            progress(min(first + segment, total), total)
         values = np.concatenate([np.load(parts / f"{first}.npy") for first in firsts], axis=1)
         added = describe(xr.Dataset({"tracer_refined": (store["tracer"].dims, values)}))
         about = {"segment_frames": segment, "scheme": config.scheme, "factor": config.factor}
+        about["from_reference"] = int(frames is not None)  # every segment
         added["tracer_refined"].attrs |= about
         whole = parts / "store.zarr"
         added.to_zarr(whole, mode="w", zarr_format=3, consolidated=False)
@@ -60,8 +66,14 @@ def refined_run_of(
     return open_dataset(path)["tracer_refined"]
 
 
+def beginnings_of(store: xr.Dataset, frames: int, count: int) -> xr.Dataset:
+    """`count` stretches of `frames` frames, spread evenly over a split, one after the other."""
+    firsts = np.linspace(0, store.sizes["time"] - frames, count).round().astype(int)
+    return store.isel(time=(firsts[:, None] + np.arange(frames)).ravel())
+
+
 def _segment(
-    part: xr.Dataset, config: RefinedConfig, number: int, subgrid_of: Callable[[AirMotion], Subgrid] | None
+    part: xr.Dataset, config: RefinedConfig, begun: str | None, subgrid_of: SubgridOf | None
 ) -> np.ndarray:
     """(tracer, time, level, lat, lon) ppm, float32."""
     load = lambda name: part[name].values.astype(np.float64)  # noqa: E731
@@ -77,8 +89,7 @@ def _segment(
         config.scheme,
         config.factor,
         torch.float32,
-        subgrid_of and subgrid_of(air),
+        subgrid_of and subgrid_of(air, (load("u"), load("v"))),
     )
-    known = number % FROM_BACKGROUND != FROM_BACKGROUND - 1
-    begin = load("tracer" if known else "tracer_background")[:, 0]
+    begin = state_of(part, begun, 0)
     return np.stack([q.astype(np.float32) for q in run.states(begin, load("tracer_flux"), air)], axis=1)

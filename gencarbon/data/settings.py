@@ -16,7 +16,7 @@ class RefinedConfig(Config):
 
     scheme: Scheme = "ppm"
     factor: int = Field(3, ge=1, description="its cells are this much finer")
-    segment_days: int = Field(20, gt=0, description="in training it begins again after so many days")
+    segment_days: int = Field(30, gt=0, description="in training it begins again after so many days")
 
 
 class SplitConfig(Config):

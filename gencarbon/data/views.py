@@ -11,13 +11,15 @@ from gencarbon.variables import describe, level_coordinates
 WINDS = ("u", "v", "surface_pressure", "eastward_air_mass_flux", "northward_air_mass_flux")
 
 
-def canonical_datasets(store: xr.Dataset, period: slice = slice(None)) -> dict[str, xr.Dataset]:
+def canonical_datasets(
+    store: xr.Dataset, period: slice = slice(None), weights: np.ndarray | None = None
+) -> dict[str, xr.Dataset]:
     """`winds`, `fluxes`, `background`, `reference` and `initial` of the benchmark's CO2 over frames `period`.
 
-    CO2 is the base mole fraction plus the tagged tracers that belong to the total.
+    CO2 is the base mole fraction plus the tagged tracers that belong to the total; weights: another mixture of them.
     """
     ds = store.isel(time=period)
-    weights = store["in_total"].values
+    weights = store["in_total"].values if weights is None else weights
     total = lambda name: np.tensordot(weights, ds[name].values.astype(np.float64), axes=1)  # noqa: E731
     base, dims = float(store.attrs["base_co2_ppm"]), ("time", "level", "lat", "lon")
     grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)

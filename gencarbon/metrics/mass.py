@@ -13,16 +13,16 @@ Array = NDArray[np.float64]
 def budget_error_of_masses(mass: ArrayLike, accumulated: ArrayLike) -> Array:
     """|mass_n - mass_0 - accumulated_n| / |accumulated_n|, for masses that were summed frame by frame.
 
-    mass: (..., time) kg CO2; accumulated: (time,) kg CO2 of net flux since frame 0.
+    mass: (..., time) kg CO2; accumulated: (time,), or as mass, kg CO2 of net flux since frame 0.
     Returns (..., time), unit 1.
     The denominator is the net flux and not the CO2 mass of the air, beside which every error looks small.
     The first frame is 0 by definition. A later frame with no net flux is 0 if its mass
     has not changed by a bit, and infinite otherwise. NaN where a mass is.
     """
     m, added = np.asarray(mass, dtype=np.float64), np.asarray(accumulated, dtype=np.float64)
-    if m.shape[-1] != added.size:
+    if m.shape[-1] != added.shape[-1]:
         raise ValueError(
-            f"expected one accumulated flux for each of {m.shape[-1]} frames, got {added.size}; select the "
+            f"expected one accumulated flux for each of {m.shape[-1]} frames, got {added.shape[-1]}; select the "
             f"same times"
         )
     gap = np.abs(m - m[..., :1] - added)

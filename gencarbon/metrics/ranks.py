@@ -103,6 +103,13 @@ def interval_ranks(members: int) -> tuple[int, int]:
     return outside - 1, members - outside
 
 
+def shares_inside(members: int, level: float = INTERVAL) -> Array:
+    """How much of each rank 0..M lies in the central interval of probability `level`, (M + 1,): the outermost in part. M members have no
+    interval of just that probability, and this one has it exactly for a calibrated ensemble."""
+    below, outside = np.arange(members + 1), (1 - level) / 2 * (members + 1)
+    return np.clip(below + 1 - outside, 0, 1) * np.clip(members + 1 - below - outside, 0, 1)
+
+
 def nominal_coverage(members: int) -> float:
     """Probability that a calibrated reference lies in the interval whose coverage is counted."""
     low, high = interval_ranks(members)

@@ -14,10 +14,14 @@ from torch import Tensor
 from gencarbon.model.noise import log_sigma, preconditioning
 from gencarbon.model.unet import WindowUNet
 
+GROWTH = 0.4  # of the residual where it is known to vanish, in its unit
+FREE = 2.0  # size of the residual where nothing of it is known
+
 
 class ResidualDenoiser(ModelMixin, ConfigMixin):
-    """Both networks of the generator, saved together. Conditions (see `Normalizer.encode`): `levels`, `surface`, `static`, and
-    `guess`, a first guess of the residual that the mean network corrects.
+    """The networks of the generator, saved together. Conditions (see `Normalizer.encode`): `levels`, `surface`, `static`.
+
+    Residuals are small after a known state and large after a guessed one. Inside, all are divided by `scale`, which known frames tell.
 
     levels, frames: of the window. level_fields: conditioning fields on levels; surface_fields, static_fields: in two dimensions.
     one_step: with a third network, like the denoiser's, that goes from noise to a sample at once.
@@ -28,16 +32,16 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         self,
         levels: int = 8,
         frames: int = 8,
-        level_fields: int = 5,
+        level_fields: int = 4,
         surface_fields: int = 2,
-        static_fields: int = 6,
+        static_fields: int = 7,
         widths: tuple[int, ...] = (48, 96, 128),
         blocks: int = 2,
         one_step: bool = False,
     ):
         super().__init__()
         outputs = levels * frames
-        common = ((level_fields + 2) * levels + surface_fields + 1) * frames + static_fields
+        common = ((level_fields + 1) * levels + surface_fields + 1) * frames + static_fields + 1
         self.mean_net = WindowUNet(common, outputs, tuple(widths), blocks, frames=0)
         self.remainder_net = WindowUNet(common + outputs, outputs, tuple(widths), blocks, frames=frames)
         self.one_step_net = (
@@ -45,11 +49,20 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         )
         self.to(memory_format=torch.channels_last)
 
+    @staticmethod
+    def scale(residual: Tensor, known: Tensor) -> Tensor:
+        """Size to be expected of the residual of a window, (batch, 1, 1, 1, 1): that of its known frames, and growth; read there only."""
+        mask = known[:, None, :, None, None].to(residual.dtype)
+        frames, cells = known.sum(1).to(residual.dtype), residual[:, :, 0].numel() / len(residual)
+        square = (residual * mask).square().sum((1, 2, 3, 4)) / (frames * cells).clamp(min=1)
+        size = torch.where(frames > 0, (square + GROWTH**2).sqrt(), torch.full_like(square, FREE))
+        return size[:, None, None, None, None]
+
     def mean(self, cond: dict[str, Tensor], residual: Tensor, known: Tensor) -> Tensor:
         """The expected residual. `residual` is read in known frames only, and returned there as it is."""
-        mask = known[:, None, :, None, None].to(residual.dtype)
-        correction = self.mean_net(self._stack(cond, residual * mask, known)).view_as(residual)
-        return mask * residual + (1 - mask) * (cond["guess"] + correction)
+        mask, scale = known[:, None, :, None, None].to(residual.dtype), self.scale(residual, known)
+        guess = self.mean_net(self._stack(cond, residual * mask / scale, known, scale)).view_as(residual)
+        return mask * residual + (1 - mask) * scale * guess
 
     def forward(
         self,
@@ -62,29 +75,31 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
     ) -> Tensor:
         """The denoised remainder D(x; sigma), by default the denoiser's; with `one_step_net` and noise of the largest level, a sample.
 
-        Known frames have remainder 0: x is ignored there and 0 returned.
+        The remainder is what `mean` leaves of the residual, over `scale` and a unit per level (`Normalizer.remainder_unit`). Known frames
+        have remainder 0: x is ignored there and 0 returned.
         """
         mask = known[:, None, :, None, None].to(x.dtype)
         level = sigma.to(x.dtype) * (1 - known.to(x.dtype))
         c_skip, c_out, c_in = (c[:, None, :, None, None] for c in preconditioning(level))
         x = x * (1 - mask)
-        stack = torch.cat([self._stack(cond, mean, known), (c_in * x).flatten(1, 2)], dim=1)
+        scale = self.scale(mean, known)  # known frames of the mean are those of the residual
+        stack = torch.cat([self._stack(cond, mean / scale, known, scale), (c_in * x).flatten(1, 2)], dim=1)
         raw = (network or self.remainder_net)(stack, log_sigma(level)).view_as(x)
         return (1 - mask) * (c_skip * x + c_out * raw)
 
     @staticmethod
-    def _stack(cond: dict[str, Tensor], residual: Tensor, known: Tensor) -> Tensor:
+    def _stack(cond: dict[str, Tensor], residual: Tensor, known: Tensor, scale: Tensor) -> Tensor:
         """Every frame's fields as channels of one image."""
         size = residual.shape[-2:]
         mask = known[..., None, None].to(residual.dtype).expand(-1, -1, *size)
         return torch.cat(
             [
                 cond["levels"].flatten(1, 2),
-                cond["guess"].flatten(1, 2),
                 residual.flatten(1, 2),
                 cond["surface"].flatten(1, 2),
                 mask,
                 cond["static"],
+                scale[..., 0].log().expand(-1, -1, *size),
             ],
             dim=1,
         )

@@ -1,4 +1,4 @@
-"""Runs of our own transport that condition a forecast: the coarse run b for users who have none, and the refined run.
+"""Runs of our own transport: the refined run, from which a forecast starts, and a coarse run to compare with for users who have none.
 
 Both from air mass fluxes of the user where given, else from winds at cell centres, on one thread: sums over several round differently.
 """
@@ -18,7 +18,7 @@ from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.transport.continuity import conserve_air, face_fluxes
 from gencarbon.transport.offline import AirMotion, OfflineRun
 
-SCHEME = "van_leer"  # the background of HS-CO2, on which checkpoints are trained
+SCHEME = "van_leer"  # that of the coarse run of HS-CO2
 
 
 @contextmanager
@@ -66,12 +66,13 @@ def refined_run(
     levels: HybridLevels,
     scheme: str,
     factor: int,
-    winds: WindNetwork | None = None,
+    network: WindNetwork | None = None,
+    cell_winds: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """As `coarse_run`, carried on cells `factor` times finer and averaged back: the networks' first guess. winds: adds what finer
-    winds add to the interpolated fluxes."""
+    """As `coarse_run`, carried on cells `factor` times finer and averaged back: the networks' first guess. network: adds what finer
+    winds add to the interpolated fluxes. cell_winds: see `LearntSubgrid`."""
     with one_thread():
-        subgrid = None if winds is None else LearntSubgrid(winds, grid, air)
+        subgrid = None if network is None else LearntSubgrid(network, grid, levels, air, cell_winds)
         return _run(OfflineRun(grid, levels, scheme, factor, torch.float32, subgrid), air, flux, initial)
 
 

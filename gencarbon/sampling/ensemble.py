@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
-from gencarbon.constants import kgkg_to_ppm
+from gencarbon.constants import SECONDS_PER_DAY, kgkg_to_ppm
+from gencarbon.data.backgrounds import WIDER
 from gencarbon.data.normalize import clock
 from gencarbon.errors import InputError
 from gencarbon.sampling.given import Array, Given
-from gencarbon.sampling.projection import MassProjection, close_budget
+from gencarbon.sampling.projection import MassProjection, close_budget, contents
 
 if TYPE_CHECKING:
     from gencarbon.sampling.pipeline import CO2Pipeline
@@ -58,6 +60,14 @@ class Forecast:
     def starts(self) -> list[int]:
         return window_starts(len(self.given.time), self.pipe.frames, self.given.initial is not None)
 
+    @cached_property
+    def frame_of_window(self) -> Array:
+        """Of every frame, (time,): as which frame of a window it was made; 0 where it was known."""
+        made = np.zeros(len(self.given.time), np.int64)
+        for start in reversed(self.starts):  # the first window that has a frame makes it
+            made[start : start + self.pipe.frames] = np.arange(self.pipe.frames)
+        return made
+
     @lru_cache(maxsize=64)  # noqa: B019  the forecast lives as long as its windows
     def window(self, k: int) -> dict:
         """Network inputs of window k, shared by all members."""
@@ -66,8 +76,9 @@ class Forecast:
         on_levels = lambda a: torch.as_tensor(a[cut].swapaxes(0, 1)[None].copy(), device=device)  # noqa: E731
         on_surface = lambda a: torch.as_tensor(a[cut][None].copy(), device=device)  # noqa: E731
         grid = self.pipe.grid
-        fields = {"background": on_levels(self.given.background), "refined": on_levels(self.refined)}
-        fields |= {"u": on_levels(self.given.u), "v": on_levels(self.given.v)}
+        coarse = self.refined if self.given.coarse is None else self.given.coarse
+        fields = {"background": on_levels(coarse), "refined": on_levels(self.refined)}
+        fields["exact"] = torch.full((1,), float(self.given.blocks == WIDER), device=device)
         fields |= {name: on_levels(wind) for name, wind in zip(("u_face", "v_face"), self.given.face_winds)}
         fields |= {"air_mass": on_levels(self.given.air_mass), "flux": on_surface(self.given.flux)}
         fields |= {
@@ -77,15 +88,27 @@ class Forecast:
         fields["lat"] = torch.as_tensor(grid.cells.lat, device=device)
         fields["clock"] = clock(self.given.time[cut], torch.as_tensor(grid.cells.lon)).to(device)[None]
         cond, amplitude = self.pipe.normalizer.encode(fields, grid.step_seconds)
-        target = torch.as_tensor(kgkg_to_ppm(self.given.target_mass[cut])[None], device=device)
+        if self.given.blocks is None:
+            frames = torch.as_tensor(kgkg_to_ppm(self.given.target_mass[cut]), device=device)
+            target = frames[None, None, :, None, None]
+        else:
+            target = contents(fields["air_mass"] * fields["background"], self.given.blocks)
         unit = self.pipe.normalizer.residual_unit(amplitude)
         return {
             "cond": cond,
             "unit": unit,
             "target": target,
-            "background": fields["background"],
+            "refined": fields["refined"],
             "air_mass": fields["air_mass"],
         }
+
+    def _lead_days(self, k: int) -> Tensor:
+        """Days since the known state of the frames of window k, (time,); inf where there is none."""
+        if self.given.initial is None:
+            return torch.full((self.pipe.frames,), torch.inf)
+        return (
+            (self.starts[k] + torch.arange(self.pipe.frames)) * self.pipe.grid.step_seconds / SECONDS_PER_DAY
+        )
 
     @torch.no_grad()
     def member(self, seed: int, member: int | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -105,23 +128,25 @@ class Forecast:
             yield done, made, correction
             done = start + self.pipe.frames
 
-    def mean_network(self) -> np.ndarray:
-        """CO2 of the mean network rolled out, (time, level, lat, lon) ppm."""
-        return next(run_members(self, 0, [None], workers=1))[1]
+    def template(self, dims: tuple[str, ...]) -> xr.Dataset:
+        """Everything of an ensemble dataset but its members."""
+        return self.given.template().assign(co2_refined=(dims, self.refined))
 
     def _window_of_member(self, k: int, known: int, past: np.ndarray, seed: int, member: int | None):
         w, pipe = self.window(k), self.pipe
         mask = (torch.arange(pipe.frames, device=pipe.device) < known).float()[None]
-        residual = torch.zeros_like(w["background"])
+        residual = torch.zeros_like(w["refined"])
         if known:
             residual[:, :, :known] = (
                 torch.as_tensor(past.swapaxes(0, 1)[None].copy(), device=pipe.device)
-                - w["background"][:, :, :known]
+                - w["refined"][:, :, :known]
             )
-        mean = pipe.denoiser.mean(w["cond"], (residual / w["unit"]).float(), mask)
-        offset = w["background"] + w["unit"] * mean.double()
-        unit = (w["unit"] * pipe.normalizer.remainder_unit()).expand_as(offset)
-        project = MassProjection(w["air_mass"], w["target"], offset, unit, 1 - mask.double())
+        residual = (residual / w["unit"]).float()
+        mean, scale = pipe.denoiser.mean(w["cond"], residual, mask), pipe.denoiser.scale(residual, mask)
+        offset = w["refined"] + w["unit"] * mean.double()
+        unit = (w["unit"] * scale.double() * pipe.normalizer.remainder_unit()).expand_as(offset)
+        free, blocks = 1 - mask.double(), self.given.blocks
+        project = MassProjection(w["air_mass"], w["target"], offset, unit, free, blocks)
         x = torch.zeros_like(offset)
         if member is not None:
             network = pipe.sampling_network
@@ -131,15 +156,22 @@ class Forecast:
                 return project(pipe.denoiser(x.float(), level, w["cond"], mean, mask, network).double())
 
             noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
-            x = pipe.scheduler.solver(
-                denoise, pipe.scheduler.config.noise_scale * noise(0), lambda step: noise(1 + step)
-            )
-        co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"])
+            start = pipe.scheduler.start_scale(self._lead_days(k)).to(x) * noise(0)
+            x = pipe.scheduler.solver(denoise, start, lambda step: noise(1 + step))
+            if k > 0:  # begun with frames of the member's own
+                x = pipe.scheduler.sample_scale.to(x) * x
+        co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"], blocks)
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 
 
+def mean_network_run(forecasts: Sequence[Forecast]) -> Array:
+    """CO2 of the mean network rolled out, averaged over input members, (time, level, lat, lon) ppm."""
+    runs = [next(run_members([one], 0, [None], workers=1))[1] for one in forecasts]
+    return np.mean(runs, axis=0)
+
+
 def run_members(
-    forecast: Forecast,
+    forecasts: Sequence[Forecast],
     seed: int,
     members: Sequence[int | None],
     workers: int,
@@ -147,11 +179,14 @@ def run_members(
 ) -> Iterator[tuple[int | None, np.ndarray, np.ndarray]]:
     """Yields (member, co2, correction) of several members, `workers` at a time, each on one thread; `tick` after every window.
 
+    forecasts: one per input member, shared out over members in turn; the mean network (member None) takes the first.
+
     One thread each: reductions over several threads round differently, and a member would depend on the machine's cores.
     """
 
     def whole(member: int | None) -> tuple[int | None, np.ndarray, np.ndarray]:
         torch.set_num_threads(1)
+        forecast = forecasts[(member or 0) % len(forecasts)]
         co2, correction = np.empty(forecast.given.background.shape), np.zeros(len(forecast.given.time))
         for first, made, moved in forecast.member(seed, member):
             co2[first : first + len(made)], correction[first : first + len(made)] = made, moved

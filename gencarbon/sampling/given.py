@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -12,9 +12,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gencarbon.budget import accumulated_flux, co2_mass
+from gencarbon.data.backgrounds import interpolated
 from gencarbon.data.checks import check_sampling_inputs
 from gencarbon.data.normalize import face_winds
 from gencarbon.errors import InputError
+from gencarbon.grid import coarsen_mean
 from gencarbon.sampling.coarse_run import air_motion, coarse_run, has_mass_fluxes
 from gencarbon.sampling.components import ModelGrid
 from gencarbon.transport.offline import AirMotion
@@ -26,7 +28,8 @@ Array = NDArray[np.float64]
 class Given:
     """Arrays float64: level fields (time, level, lat, lon), surface fields (time, lat, lon); coarse (as given), initial ppm.
 
-    about: attributes of an ensemble that say what was done to the inputs.
+    about: attributes of an ensemble that say what was done to the inputs. blocks: cells on a side of one of the coarse run's, whose
+    means members keep; None where they keep the budget of whole frames.
     """
 
     grid: ModelGrid
@@ -40,6 +43,7 @@ class Given:
     coarse: Array | None
     initial: Array | None
     about: dict[str, str]
+    blocks: int | None = None
 
     @classmethod
     def read(
@@ -49,27 +53,56 @@ class Given:
         fluxes: xr.Dataset,
         background: xr.Dataset | None = None,
         initial: xr.Dataset | None = None,
+        conserve: bool = False,
     ) -> Given:
-        """Checked inputs. Raises InputError before any work."""
+        """Checked inputs. conserve: members keep the means of the background's cells, which are wider. Raises InputError before any work."""
         place = grid.cells, grid.layers
         inputs = check_sampling_inputs(winds, fluxes, background, initial, *place, grid.step_seconds)
         if inputs.background is None and inputs.initial is None:
             raise InputError(
                 "sampling needs a coarse run or a state to start one from, got neither; give --background or --initial"
             )
+        width = inputs.background_width
+        if conserve and width == 1:
+            raise InputError(
+                "conserving the means of coarse cells needs a coarse run on wider cells than the checkpoint's, whole numbers of "
+                f"{grid.cells.shape[0]} x {grid.cells.shape[1]}; got "
+                + ("none" if background is None else "one on the same cells")
+                + "; give a background (--coarse) on such cells, or do not conserve"
+            )
         load = lambda ds, name: np.asarray(ds[name].values, np.float64)  # noqa: E731
         start = None if inputs.initial is None else load(inputs.initial.squeeze(drop=True), "co2")
         air, flux = air_motion(inputs.winds, *place, grid.step_seconds), load(inputs.fluxes, "flux")
         coarse = None if inputs.background is None else load(inputs.background, "co2")
+        if coarse is not None and width > 1:
+            air_mass = grid.layers.air_mass(load(inputs.winds, "surface_pressure"), grid.cells)
+            coarse = interpolated(coarse, width, air_mass)
         about = {
             "initial_frame": "generated" if start is None else "known",
             "air_mass_fluxes": "as given"
             if has_mass_fluxes(inputs.winds)
             else "estimated from winds at cell centres",
+            "keeps": f"means of the coarse run over {width} x {width} cells"
+            if conserve
+            else "the budget of every frame",
             "notes": "; ".join(inputs.notes) or "inputs used as given",
         }
         fields = (load(inputs.winds, name) for name in ("u", "v", "surface_pressure"))
-        return cls(grid, inputs.winds, inputs.winds["time"].values, *fields, air, flux, coarse, start, about)
+        blocks = width if conserve else None
+        time = inputs.winds["time"].values
+        made = cls(grid, inputs.winds, time, *fields, air, flux, coarse, start, about, blocks)
+        return made if blocks is None else replace(made, about=about | made._departures())
+
+    def _departures(self) -> dict[str, str]:
+        """How far a coarse run whose means are kept is from the budget of the fluxes, and from the known state."""
+        assert self.coarse is not None and self.blocks is not None
+        mass = co2_mass(self.coarse, self.air_mass)
+        added = accumulated_flux(self.flux, self.grid.cells.area, self.grid.step_seconds)
+        found = {"coarse_budget_error": f"{np.abs(mass - mass[0] - added).max() / np.abs(added).max():.2g}"}
+        if self.initial is not None:
+            means = [coarsen_mean(x, self.blocks, self.air_mass[0]) for x in (self.initial, self.coarse[0])]
+            found["coarse_minus_known_ppm"] = f"{np.abs(np.subtract(*means)).max():.2g}"
+        return found
 
     @cached_property
     def background(self) -> Array:
@@ -83,6 +116,11 @@ class Given:
     def first(self) -> Array:
         """The state from which runs begin: the known one, else the coarse run's, (level, lat, lon) ppm."""
         return self.background[0] if self.initial is None else self.initial
+
+    @property
+    def cell_winds(self) -> tuple[Array, Array] | None:
+        """Winds of cells where they tell more than the air mass fluxes, which may have been estimated from them."""
+        return (self.u, self.v) if has_mass_fluxes(self.winds) else None
 
     @cached_property
     def air_mass(self) -> Array:

@@ -15,13 +15,14 @@ import xarray as xr
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging
 
+from gencarbon.data.input_members import by_input_member, united
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
 from gencarbon.model import ResidualDenoiser, WindNetwork
 from gencarbon.sampling.coarse_run import refined_run
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
-from gencarbon.sampling.ensemble import Forecast, run_members, window_starts
-from gencarbon.sampling.given import Given
+from gencarbon.sampling.ensemble import Forecast, mean_network_run, run_members, window_starts
+from gencarbon.sampling.given import Array, Given
 from gencarbon.variables import DIMS, describe
 
 SHIPPED = files("gencarbon") / "checkpoints"
@@ -31,8 +32,8 @@ logging.disable_progress_bar()  # four small files
 class CO2Pipeline(DiffusionPipeline):
     """The generator with everything it needs, as a diffusers pipeline.
 
-    denoiser: both networks; scheduler: sampler and spread knob; normalizer: scales; grid: cells, levels and step; winds: what finer
-    winds add to the refined run, None for interpolated winds only.
+    denoiser: mean network, denoiser and, where there is one, the network that samples in one step; scheduler: sampler and spread knob;
+    normalizer: scales; grid: cells, levels and step; winds: what finer winds add to the refined run, None for interpolated winds only.
     """
 
     _optional_components: ClassVar[list[str]] = ["winds"]
@@ -106,34 +107,46 @@ class CO2Pipeline(DiffusionPipeline):
         for part in filter(None, (self.denoiser, self.normalizer, self.grid, self.winds)):
             for key, value in sorted(part.state_dict().items()):
                 total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        settings = {k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}
-        total.update(json.dumps(settings, sort_keys=True).encode())
+            shape = {k: v for k, v in part.config.items() if not k.startswith("_")}
+            total.update(json.dumps(shape, sort_keys=True).encode())
+        total.update(json.dumps(self.scheduler.settings, sort_keys=True).encode())
         return total.hexdigest()
 
-    def forecast(
+    def forecasts(
         self,
         winds: xr.Dataset,
         fluxes: xr.Dataset,
         background: xr.Dataset | None = None,
         initial: xr.Dataset | None = None,
-    ) -> tuple[Forecast, xr.Dataset]:
-        """Checked inputs as a `Forecast`, and the ensemble's template. Raises InputError before any work."""
+        conserve: bool = False,
+        members: int = 1,
+    ) -> tuple[list[Forecast], xr.Dataset]:
+        """Checked inputs as one `Forecast` per input member, and the template of an ensemble of `members`. Raises InputError before any
+        work."""
         _ = self.sampling_network  # refused now rather than after the coarse run
-        given = Given.read(self.grid, winds, fluxes, background, initial)
+        sets = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
+        given = [Given.read(self.grid, **one, conserve=conserve) for one in by_input_member(sets)[:members]]
         window_starts(
-            len(given.flux), self.frames, given.initial is not None
+            len(given[0].flux), self.frames, given[0].initial is not None
         )  # refuses a period that is too short
-        finer = self.grid.config.refined_scheme, self.grid.config.refined_factor
-        refined = refined_run(
-            given.air, given.flux, given.first, self.grid.cells, self.grid.layers, *finer, self.winds
-        )
-        template = given.template().assign(co2_refined=(DIMS[1:], refined))
+        made = [Forecast(self, one, self._refined(one)) for one in given]
+        template = united([one.template(DIMS[1:]) for one in made], members)
         template.attrs |= {
             "checkpoint": str(getattr(self, "source", "in memory")),
             "checkpoint_sha256": self.digest,
-            "sampler": json.dumps({k: v for k, v in self.scheduler.config.items() if not k.startswith("_")}),
+            "sampler": json.dumps(self.scheduler.settings),
         }
-        return Forecast(self, given, refined), template
+        return made, template
+
+    def _refined(self, given: Given) -> Array:
+        """The refined run of a forecast, (time, level, lat, lon) ppm."""
+        place = (
+            self.grid.cells,
+            self.grid.layers,
+            self.grid.config.refined_scheme,
+            self.grid.config.refined_factor,
+        )
+        return refined_run(given.air, given.flux, given.first, *place, self.winds, given.cell_winds)
 
     def __call__(
         self,
@@ -143,21 +156,25 @@ class CO2Pipeline(DiffusionPipeline):
         initial: xr.Dataset | None = None,
         members: int = 16,
         seed: int = 0,
+        conserve: bool = False,
         mean_network: bool = False,
         workers: int | None = None,
     ) -> xr.Dataset:
         """An ensemble in memory; `gencarbon sample` writes a Zarr store instead.
 
-        winds: u, v (m s-1), surface_pressure (Pa); fluxes: flux (kg m-2 s-1); background: co2 (ppm) of a coarse run, by default our
-        own from `initial`: co2 (ppm), the known first frame. mean_network: add the deterministic twin. Returns `co2`
-        (member, time, level, lat, lon) ppm with what is needed to score it. Raises InputError.
+        winds: u, v (m s-1), surface_pressure (Pa), hybrid levels; fluxes: flux (kg m-2 s-1); background: co2 (ppm) of a coarse run, also on
+        cells a whole number of times wider; initial: co2 (ppm), the known first frame. One of the two is needed; without a background
+        winds and fluxes alone lead on. Inputs may carry members of their own (`data.input_members`).
+
+        conserve: members keep the means of the background's wide cells. mean_network: add the deterministic twin. Returns `co2` (member,
+        time, level, lat, lon) ppm with what is needed to score it. Raises InputError.
         """
-        forecast, ds = self.forecast(winds, fluxes, background, initial)
+        forecasts, ds = self.forecasts(winds, fluxes, background, initial, conserve, members)
         workers = workers or torch.get_num_threads()
-        made = list(run_members(forecast, seed, range(members), workers))
+        made = list(run_members(forecasts, seed, range(members), workers))
         ds["co2"] = (DIMS, np.stack([co2 for _, co2, _ in made]))
         ds["budget_correction"] = (DIMS[:2], np.stack([correction for _, _, correction in made]))
         if mean_network:
-            ds["co2_mean_network"] = (DIMS[1:], forecast.mean_network())
+            ds["co2_mean_network"] = (DIMS[1:], mean_network_run(forecasts))
         ds.attrs["seed"] = seed
         return describe(ds.assign_coords(member=np.arange(members)))

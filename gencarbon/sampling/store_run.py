@@ -1,4 +1,4 @@
-"""`gencarbon sample`: an ensemble written member by member, by one process or many under `accelerate launch`."""
+"""`gencarbon sample` and `downscale`: an ensemble written member by member, by one process or many under `accelerate launch`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from gencarbon.data.checks import refuse_existing
 from gencarbon.data.ensemble_store import EnsembleWriter
-from gencarbon.sampling.ensemble import run_members
+from gencarbon.sampling.ensemble import Forecast, mean_network_run, run_members
 from gencarbon.sampling.pipeline import CO2Pipeline
 
 
@@ -24,6 +24,7 @@ def sample_to_store(
     seed: int,
     out: Path,
     start: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+    conserve: bool = False,
 ) -> int:
     """Samples `members` members into the Zarr store `out`, continuing a run that was killed. Returns the number of processes.
 
@@ -34,20 +35,25 @@ def sample_to_store(
         cpu=not torch.cuda.is_available()
     )  # told so, it finds its fellows on machines without GPU too
     refuse_existing(out)
-    forecast, template = pipe.to(state.device).forecast(**inputs)
+    forecasts, template = pipe.to(state.device).forecasts(**inputs, conserve=conserve, members=members)
     template.attrs["seed"] = seed
-    fingerprint = {"checkpoint": pipe.digest, "seed": seed, "inputs": _digest(forecast)}
+    fingerprint = {
+        "checkpoint": pipe.digest,
+        "seed": seed,
+        "inputs": _digest(forecasts),
+        "conserve": conserve,
+    }
     if state.is_main_process:
-        template["co2_mean_network"] = (("time", "level", "lat", "lon"), forecast.mean_network())
+        template["co2_mean_network"] = (("time", "level", "lat", "lon"), mean_network_run(forecasts))
         EnsembleWriter.create(out, template, members, pipe.frames, fingerprint)
     state.wait_for_everyone()
     writer = EnsembleWriter.create(out, template, members, pipe.frames, fingerprint, create=False)
     done = set(writer.done_members())
     state.wait_for_everyone()
     mine = [m for m in range(members) if m not in done][state.process_index :: state.num_processes]
-    windows = len(forecast.starts) + (forecast.given.initial is not None)
+    windows = len(forecasts[0].starts) + (forecasts[0].given.initial is not None)
     tick = start(windows * len(mine))
-    for member, co2, correction in run_members(forecast, seed, mine, _workers(state.num_processes), tick):
+    for member, co2, correction in run_members(forecasts, seed, mine, _workers(state.num_processes), tick):
         writer.write(member, 0, co2, correction)
         writer.finish_member(member)
     state.wait_for_everyone()
@@ -62,19 +68,12 @@ def _workers(processes: int) -> int:
     return max(1, (torch.get_num_threads() if processes == 1 else 1))
 
 
-def _digest(forecast) -> str:
+def _digest(forecasts: list[Forecast]) -> str:
     """SHA-256 over everything that members are conditioned on."""
     total = hashlib.sha256()
-    arrays = (
-        forecast.given.u,
-        forecast.given.v,
-        forecast.given.surface_pressure,
-        forecast.given.flux,
-        forecast.given.air.east,
-        forecast.given.air.north,
-        forecast.given.background,
-        forecast.given.initial,
-    )
-    for array in (forecast.given.time.astype("datetime64[s]").astype(np.int64), *arrays):
-        total.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    for given in (one.given for one in forecasts):
+        time, air = given.time.astype("datetime64[s]").astype(np.int64), (given.air.east, given.air.north)
+        fields = given.u, given.v, given.surface_pressure, given.flux, given.coarse, given.initial
+        for array in (time, *air, *fields):
+            total.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return total.hexdigest()

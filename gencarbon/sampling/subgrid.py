@@ -8,20 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencarbon.data.finewinds import around, face_lengths, fine_face_lengths
-from gencarbon.grid import LatLonGrid
+from gencarbon.data.finewinds import around, fine_face_lengths, wind_inputs
+from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model.winds import WindNetwork
 from gencarbon.transport.offline import AirMotion
 from gencarbon.transport.subgrid import from_cells, settled
 
 
 class LearntSubgrid:
-    """subgrid(k) of an `OfflineRun`: finer faces' fluxes beyond interpolation, (east, north) (level, lat, lon) kg s-1, float64."""
+    """subgrid(k) of an `OfflineRun`: finer faces' fluxes beyond interpolation, (east, north) (level, lat, lon) kg s-1, float64.
 
-    def __init__(self, network: WindNetwork, grid: LatLonGrid, air: AirMotion):
+    cell_winds: u, v at frames (m s-1), None where the air mass fluxes of `air` were estimated from them."""
+
+    def __init__(
+        self,
+        network: WindNetwork,
+        grid: LatLonGrid,
+        levels: HybridLevels,
+        air: AirMotion,
+        cell_winds: tuple[np.ndarray, np.ndarray] | None,
+    ):
         self.network, self.grid, self.factor = network, grid, network.config.factor
-        faces = torch.tensor(np.stack([air.east, air.north], axis=-3), dtype=torch.float64)
-        self.faces = (faces / face_lengths(grid)).float()
+        self.winds = wind_inputs(air, cell_winds, grid, levels, self.factor)
         self.lengths = fine_face_lengths(grid, self.factor)
         self.lengths[1] = torch.where(
             torch.isinf(self.lengths[1]), 0.0, self.lengths[1]
@@ -33,7 +41,7 @@ class LearntSubgrid:
 
     @torch.no_grad()
     def _step(self, k: int) -> tuple[Tensor, Tensor]:
-        window = self.faces[around(len(self.faces), k, self.network.config.context)][None]
+        window = self.winds[around(len(self.winds), k, self.network.config.context)][None]
         device, lat = self.network.device, torch.tensor(self.grid.lat)
         made = self.network(window.to(device), lat.to(device))[0].cpu().double()
         lacking = settled(made * self.lengths, self.factor)

@@ -1,4 +1,4 @@
-"""What the two networks minimise, and which frames they are told."""
+"""What the networks minimise, and which frames they are told."""
 
 from __future__ import annotations
 
@@ -34,10 +34,14 @@ def prepare(batch: dict[str, Tensor], normalizer: Normalizer, known: Tensor, ste
     )
 
 
-def draw_known(batch: int, frames: int, generator: torch.Generator) -> Tensor:
-    """Which frames are told, (batch, time): none, a prefix of one or two as in a roll-out, or any, as for filling gaps."""
+def draw_known(begins: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+    """Which frames are told, (batch, time): none, a prefix of one or two as in a roll-out, or any, as for filling gaps.
+
+    begins: (batch,), 1 for the first windows of forecasts from a known state, of which one frame is known and never two.
+    """
+    batch = len(begins)
     u = torch.rand(batch, 1, generator=generator)
-    prefix = (u > 0.2).int() + (u > 0.5).int()
+    prefix = (u > 0.2).int() + ((u > 0.5) & (begins[:, None] == 0)).int()
     known = torch.arange(frames)[None] < prefix
     anywhere = torch.rand(batch, frames, generator=generator) < 0.3
     return torch.where(u < 0.1, anywhere, known).float()
@@ -49,19 +53,24 @@ def _mean_over_unknown(square: Tensor, window: Window) -> Tensor:
 
 
 def mean_loss(model: ResidualDenoiser, window: Window) -> Tensor:
-    """Squared error of the mean network in unknown frames, area-weighted."""
-    return _mean_over_unknown(
-        (model.mean(window.cond, window.residual, window.known) - window.residual) ** 2, window
-    )
+    """Squared error of the mean network in unknown frames, area-weighted, each window in units of its scale."""
+    miss = model.mean(window.cond, window.residual, window.known) - window.residual
+    return _mean_over_unknown((miss / model.scale(window.residual, window.known)) ** 2, window)
+
+
+@torch.no_grad()
+def _remainder(model: ResidualDenoiser, window: Window, unit: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean network's guess, and what it leaves in the denoiser's units."""
+    mean = model.mean(window.cond, window.residual, window.known)
+    scale = model.scale(window.residual, window.known)
+    return mean, ((window.residual - mean) / (scale * unit)).float()
 
 
 def remainder_loss(
     model: ResidualDenoiser, window: Window, unit: Tensor, generator: torch.Generator
 ) -> Tensor:
     """EDM loss of the denoiser, weight (sigma^2 + 1) / sigma^2 (Karras et al. 2022, eq. 8). unit: remainder units, (level, 1, 1, 1)."""
-    with torch.no_grad():
-        mean = model.mean(window.cond, window.residual, window.known)
-        target = ((window.residual - mean) / unit).float()
+    mean, target = _remainder(model, window, unit)
     sigma = draw_noise_levels(*window.known.shape, generator).to(target.device)
     noise = torch.randn(target.shape, generator=generator).to(target.device)
     level = sigma[:, None, :, None, None]
@@ -73,9 +82,7 @@ def one_step_loss(
     model: ResidualDenoiser, window: Window, unit: Tensor, config: OneStepConfig, generator: torch.Generator
 ) -> Tensor:
     """Almost fair CRPS of samples made in one step, at every point and of means over squares of cells, so that neighbours vary together."""
-    with torch.no_grad():
-        mean = model.mean(window.cond, window.residual, window.known)
-        target = ((window.residual - mean) / unit).float()
+    mean, target = _remainder(model, window, unit)
     several = lambda x: x.repeat_interleave(config.members, 0)  # noqa: E731
     noise = torch.randn(config.members * len(target), *target.shape[1:], generator=generator).to(
         target.device
@@ -111,6 +118,7 @@ def fit_remainder_scale(model: ResidualDenoiser, normalizer: Normalizer, windows
     total = torch.zeros_like(normalizer.remainder_std)
     for window in windows:
         left = model.mean(window.cond, window.residual, window.known) - window.residual
+        left = left / model.scale(window.residual, window.known)
         hidden = (1 - window.known)[:, None, :, None, None] * window.area
         total += ((left**2 * hidden).sum((0, 2, 3, 4)) / hidden.expand_as(left[:, :1]).sum()).to(total)
     normalizer.remainder_std.copy_((total / len(windows)).sqrt())

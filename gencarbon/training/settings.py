@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gencarbon.config import Config, register
 from gencarbon.data.settings import RefinedConfig
@@ -21,13 +21,22 @@ class PhaseConfig(Config):
     ema: float = Field(0.995, gt=0, lt=1)
 
 
+class WindsConfig(PhaseConfig):
+    """The wind network."""
+
+    context: int = Field(2, ge=1, description="steps before and after that it sees")
+    batch: int = Field(4, ge=1, description="samples per step and process")
+
+
 class OneStepConfig(PhaseConfig):
     """The network that samples in one step, trained on the almost fair CRPS."""
 
     members: int = Field(2, ge=2, description="samples of each window in a step")
     alpha: float = Field(0.95, gt=0, le=1, description="share of the fair CRPS, the rest is the biased one")
     squares: tuple[int, ...] = Field((1, 2, 4), description="sides, in cells, of the means that are scored")
-    from_denoiser: bool = Field(True, description="begin with the denoiser's weights; false: from nothing")
+    from_denoiser: bool = Field(
+        True, description="begin with the denoiser's weights, or those of `begin`; false: from nothing"
+    )
 
 
 @register("train")
@@ -46,13 +55,31 @@ class TrainConfig(Config):
         "auto", description="auto: bf16 where the hardware has it"
     )
     refined: RefinedConfig = RefinedConfig()
-    wind_context: int = Field(2, ge=1, description="steps before and after that the wind network sees")
-    winds: PhaseConfig | None = Field(
-        None, description="the wind network's; left out, the refined run has interpolated winds only"
+    winds: WindsConfig | None = Field(
+        None, description="left out: the refined run has interpolated winds only"
+    )
+    begin: str | None = Field(
+        None,
+        description="a run or a checkpoint whose networks and scales this one begins with; `winds` is left out then, its wind network kept",
+    )
+    beginnings: int = Field(
+        0, ge=0, description="windows of training begun from known states, beside those of the refined run"
     )
     scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")
     mean: PhaseConfig
-    remainder: PhaseConfig
+    remainder: PhaseConfig | None = Field(None, description="left out: no diffusion, one_step alone")
     one_step: OneStepConfig | None = Field(None, description="left out: no one-step sampler")
+
+    @model_validator(mode="after")
+    def _something_samples(self) -> TrainConfig:
+        if self.remainder is None and (self.one_step is None or self.one_step.from_denoiser):
+            raise ValueError(
+                "expected a remainder phase, or a one_step phase with from_denoiser: false, got neither; a mean network alone does not sample"
+            )
+        if self.begin is not None and self.winds is not None:
+            raise ValueError(
+                "expected `winds` left out of a run that begins with a checkpoint, whose wind network made what the others learnt from"
+            )
+        return self

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+import xarray as xr
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
+from gencarbon.data.backgrounds import background_runs
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.files import open_dataset
 from gencarbon.data.normalize import Normalizer
-from gencarbon.data.refined import refined_run_of
+from gencarbon.data.refined import beginnings_of, refined_run_of
 from gencarbon.errors import InputError
-from gencarbon.grid import LatLonGrid
+from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model import ResidualDenoiser, WindNetwork
 from gencarbon.sampling.coarse_run import one_thread
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
+from gencarbon.sampling.samplers import DEFAULT_SAMPLER
 from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.training.losses import (
     Window,
@@ -37,6 +41,7 @@ from gencarbon.training.settings import PhaseConfig, TrainConfig
 from gencarbon.training.winds import train_winds
 
 SPLITS = "train", "validation"
+LONGEST_WAIT = timedelta(days=2)  # of processes for the first one, which makes the refined runs
 
 
 def hardware_precision(wanted: str) -> str:
@@ -53,7 +58,12 @@ class Trainer:
     """A run in `folder`: checkpoints, log.jsonl, TensorBoard events, and at the end the networks and scales."""
 
     def __init__(
-        self, config: TrainConfig, data_folder: Path, folder: Path, say: Callable[[str], None] = print
+        self,
+        config: TrainConfig,
+        data_folder: Path,
+        folder: Path,
+        say: Callable[[str], None] = print,
+        begin: CO2Pipeline | None = None,
     ):
         for split in SPLITS:
             if not (data_folder / f"{split}.zarr").exists():
@@ -68,6 +78,7 @@ class Trainer:
             mixed_precision=hardware_precision(config.precision),
             log_with="tensorboard",
             project_dir=str(folder),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
         )
         self.say = say if self.accelerator.is_main_process else lambda text: None
         self.loop = Optimisation(self.accelerator, folder, config.seed, config.checkpoint_every, self.say)
@@ -81,8 +92,11 @@ class Trainer:
             blocks=config.blocks,
             one_step=config.one_step is not None,
         )
-        self.model.to(self.accelerator.device)
         self.winds: WindNetwork | None = None
+        self.begin = begin
+        if begin is not None:
+            self._begin_with(begin)
+        self.model.to(self.accelerator.device)
 
     def run(self) -> Path:
         """Trains all networks; returns the folder of the pipeline, for `from_pretrained`."""
@@ -99,7 +113,8 @@ class Trainer:
         if (folder / "scales").exists():
             self.normalizer = Normalizer.from_pretrained(folder / "scales")
         else:
-            fit_scales(self.normalizer, self.train, config.scale_samples)
+            if self.begin is None:
+                fit_scales(self.normalizer, self.train, config.scale_samples)
             self.normalizer.save_pretrained(folder / "scales")
         self._phase("mean", config.mean, self.model.mean_net, lambda w, g: mean_loss(self.model, w))
         fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
@@ -107,14 +122,16 @@ class Trainer:
         self.say(
             f"remainder, in residual units per level: {self.normalizer.remainder_std.numpy().round(3).tolist()}"
         )
-        self._phase(
-            "remainder",
-            config.remainder,
-            self.model.remainder_net,
-            lambda w, g: remainder_loss(self.model, w, unit, g),
-        )
+        if config.remainder is not None:
+            self._phase(
+                "remainder",
+                config.remainder,
+                self.model.remainder_net,
+                lambda w, g: remainder_loss(self.model, w, unit, g),
+            )
         if config.one_step is not None:
-            if config.one_step.from_denoiser:
+            begun = self.begin is not None and self.begin.denoiser.one_step_net is not None
+            if config.one_step.from_denoiser and not begun:
                 self.model.one_step_net.load_state_dict(self.model.remainder_net.state_dict())
             self._phase(
                 "one_step",
@@ -127,31 +144,61 @@ class Trainer:
         self.accelerator.end_training()
         return folder / "pipeline"
 
+    def _begin_with(self, begin: CO2Pipeline) -> None:
+        """Networks and scales of a checkpoint of the same shape; what it lacks of them begins from nothing."""
+        plain = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731  saved ones are lists
+        mine, theirs = ({k: plain(v) for k, v in m.config.items()} for m in (self.model, begin.denoiser))
+        differ = [k for k in mine if k[0] != "_" and k != "one_step" and mine[k] != theirs[k]]
+        if differ:
+            listed = ", ".join(f"{k} {theirs[k]} instead of {mine[k]}" for k in differ)
+            raise InputError(
+                f"expected a checkpoint to begin with whose networks are those of the config, got {listed}"
+            )
+        fresh = self.config.one_step is not None and not self.config.one_step.from_denoiser
+        kept = {
+            k: v
+            for k, v in begin.denoiser.state_dict().items()
+            if not (fresh and k.startswith("one_step_net."))
+        }
+        self.model.load_state_dict(kept, strict=False)
+        self.normalizer, self.winds = begin.normalizer, begin.winds
+
     def _load_clips(self) -> None:
         """Windows of both splits, each with its refined run, which the first process makes where it is missing."""
         config, processes = self.config, self.accelerator.num_processes
-        place = LatLonGrid.from_dataset(self.stores["train"])
-        subgrid_of = self.winds and partial(LearntSubgrid, self.winds, place)
-        clips = {}
-        lengths = {
-            "train": sum(p.steps for p in (config.mean, config.remainder, config.one_step) if p)
-            * config.batch
-            * processes,
-            "validation": config.validation_windows,
-        }
-        for split, store in self.stores.items():
-            path = self.folder / f"refined_{split}.zarr"
-            with self.accelerator.main_process_first(), one_thread():
-                refined = refined_run_of(store, config.refined, path, subgrid_of, partial(self._tell, split))
-            seed, augment = (config.seed, True) if split == "train" else (0, False)
-            clips[split] = ClipDataset(
-                store.assign(tracer_refined=refined), config.frames, lengths[split], seed, augment
+        phases = [phase for phase in (config.mean, config.remainder, config.one_step) if phase]
+        length = sum(phase.steps for phase in phases) * config.batch * processes
+        with self.accelerator.main_process_first(), one_thread():
+            stores = {
+                split: store.assign(
+                    background_runs(
+                        store, self.folder / f"backgrounds_{split}.zarr", partial(self._tell, split)
+                    )
+                )
+                for split, store in self.stores.items()
+            }
+            begun = None
+            if config.beginnings:
+                short = beginnings_of(stores["train"], config.frames, config.beginnings)
+                begun = self._clips(short, "beginnings", length, config.seed, segment=config.frames)
+            self.train = self._clips(stores["train"], "train", length, config.seed, beginnings=begun)
+            self.validation = self._clips(
+                stores["validation"], "validation", config.validation_windows, 0, augment=False
             )
-        self.train, self.validation = clips["train"], clips["validation"]
         self.geometry = self._on_device(self.train.geometry)
 
-    def _tell(self, split: str, done: int, total: int) -> None:
-        self.say(f"refined run of {split}: frame {done} of {total}")
+    def _clips(
+        self, store: xr.Dataset, name: str, length: int, seed: int, segment: int | None = None, **kwargs
+    ) -> ClipDataset:
+        """Windows of a store with its backgrounds, and the refined run of this name. segment: its frames, see `refined_run_of`."""
+        grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
+        subgrid_of = self.winds and partial(LearntSubgrid, self.winds, grid, levels)
+        path, tell = self.folder / f"refined_{name}.zarr", partial(self._tell, name, "refined")
+        refined = refined_run_of(store, self.config.refined, path, subgrid_of, tell, segment)
+        return ClipDataset(store.assign(tracer_refined=refined), self.config.frames, length, seed, **kwargs)
+
+    def _tell(self, split: str, kind: str, done: int, total: int) -> None:
+        self.say(f"{kind} run of {split}: frame {done} of {total}")
 
     def pipeline(self) -> CO2Pipeline:
         """The networks as they are now, ready to sample."""
@@ -164,7 +211,8 @@ class Trainer:
             self.train.step_seconds,
             *self.train.refined_by,
         )
-        return CO2Pipeline(self.model, NoiseSchedule(), self.normalizer, place, self.winds)
+        sampler = "one_step" if self.config.remainder is None else DEFAULT_SAMPLER
+        return CO2Pipeline(self.model, NoiseSchedule(sampler), self.normalizer, place, self.winds)
 
     def _phase(
         self,
@@ -174,7 +222,7 @@ class Trainer:
         loss_of: Callable[[Window, torch.Generator], Tensor],
     ) -> None:
         def loss(batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-            known = draw_known(batch["u"].shape[0], self.config.frames, generator)
+            known = draw_known(batch["begins"], self.config.frames, generator)
             return loss_of(self._ready(batch, known), generator)
 
         batches = lambda step: self._batches(name, step, phase.steps)  # noqa: E731
@@ -194,7 +242,7 @@ class Trainer:
         before = {
             "mean": 0,
             "remainder": config.mean.steps,
-            "one_step": config.mean.steps + config.remainder.steps,
+            "one_step": config.mean.steps + (config.remainder.steps if config.remainder else 0),
         }
         offset = before[name] * config.batch * count
         first = [offset + (k * count + process) * config.batch for k in range(step, steps)]

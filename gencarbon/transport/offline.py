@@ -33,7 +33,7 @@ class AirMotion:
 
 @dataclass(frozen=True)
 class OfflineRun:
-    """A scheme, linear in the tracer, on cells `factor` times finer than those of `grid`.
+    """A scheme on cells `factor` times finer than those of `grid`; linear in the tracer unless `limited`.
 
     subgrid(k): what the interpolated fluxes of step k lack on the finer faces, (east, north), each (level, lat, lon) kg s-1.
     """
@@ -44,11 +44,12 @@ class OfflineRun:
     factor: int = 1
     dtype: torch.dtype = torch.float64
     subgrid: Callable[[int], tuple[Tensor, Tensor]] | None = None
+    limited: bool = False
 
     @cached_property
     def transport(self) -> Transport:
         fine = self.grid if self.factor == 1 else self.grid.refine(self.factor)
-        return Transport(fine, self.levels, self.scheme, limited=False, dtype=self.dtype)
+        return Transport(fine, self.levels, self.scheme, limited=self.limited, dtype=self.dtype)
 
     def states(self, initial: np.ndarray, flux: np.ndarray, air: AirMotion) -> Iterator[np.ndarray]:
         """Mole fractions (tracer, level, lat, lon) ppm on `grid`, frame after frame, `initial` first.
