@@ -29,13 +29,7 @@ def figures(
     }
     worst, members = 0.0, data["downscaling_members"]
     for first in case_starts(data, store, data["downscaling_dates"]):
-        key = {
-            "downscaling": first,
-            "digest": pipe.digest,
-            "seed": seed,
-            "data": data,
-            "split": store.attrs["config"],
-        }
+        key = {"downscaling": first, "digest": pipe.digest, "seed": seed, "data": data}
         make = lambda k=first: _date(pipe, store, slice(k, k + data["frames"]), correction, members, seed + k)  # noqa: E731
         found, miss = remembered("generator", key, make)
         worst = max(worst, miss)

@@ -26,13 +26,7 @@ def figures(
     made: dict[str, Figure] = {}
     year = year_of(store)
     for kind in ("emulator", "free"):
-        key = {
-            "rollout": kind,
-            "digest": pipe.digest,
-            "seed": seed,
-            "data": data,
-            "split": store.attrs["config"],
-        }
+        key = {"rollout": kind, "digest": pipe.digest, "seed": seed, "data": data}
         make = lambda kind=kind: _year(pipe, year, kind, data["rollout_members"], seed)  # noqa: E731
         made |= _figures(f"rollout/{kind}", remembered("generator", key, make))
     return made, {"days": DAYS, "members": data["rollout_members"], "last_days": LAST}
