@@ -16,6 +16,7 @@ from torch import Tensor
 from gencarbon.constants import GRAVITY
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.transport.reconstruction import weighted_sum
 
 SCALE_HEIGHT = (
     7500.0  # m   of an isothermal atmosphere at 256 K; turns pressure into height for the diffusivity
@@ -127,21 +128,23 @@ class ColumnMixing:
         return torch.cumsum(self.entrained - self.detrained, -3)
 
     def operator(self, mass: Tensor, seconds: float) -> Tensor:
-        """H, (..., lat, lon, level - 1, level - 1) kg, of an implicit step in columns of `mass` (..., level, lat, lon) kg.
+        """H, (..., level - 1, level - 1, lat, lon) kg, of an implicit step in columns of `mass` (..., level, lat, lon) kg.
 
         With D the differences of layers below and above each interface, q' = q - m^-1 D^T F and F = dt K D q':
         H = (1 + dt K D m^-1 D^T)^-1 dt K.
         """
         self._check_cells(*mass.shape[-3:])
-        m = mass.double().movedim(-3, -1)
-        count = m.shape[-1]
-        eye = torch.eye(count, dtype=m.dtype, device=m.device)
+        m = mass.double()
+        if self.entrained is None:
+            return _tridiagonal(seconds * self.exchange.to(m), 1 / m)
+        m = m.movedim(-3, -1)
+        eye = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
         differences = eye[:-1] - eye[1:]
         strength = seconds * torch.diag_embed(self.exchange.to(m).movedim(-3, -1))
-        if self.entrained is not None:
-            strength = strength + seconds * torch.cumsum(self._convective_flux().to(m), -1)[..., :-1]
+        strength = strength + seconds * torch.cumsum(self._convective_flux().to(m), -1)[..., :-1]
         feedback = strength @ ((differences / m[..., None, :]) @ differences.mT)
-        return torch.linalg.solve(eye[1:, 1:] + feedback, strength.expand(feedback.shape))
+        solved = torch.linalg.solve(eye[1:, 1:] + feedback, strength.expand(feedback.shape))
+        return solved.movedim((-2, -1), (-4, -3)).contiguous()
 
     def _convective_flux(self) -> Tensor:
         """Tracer through inner interfaces per unit q, (..., level - 1, level): up in the plume, down with the air around it.
@@ -161,13 +164,35 @@ class ColumnMixing:
         return updraft[..., :-1, None] * (in_plume[..., :-1, :] - around)
 
 
+def _tridiagonal(exchanged: Tensor, lightness: Tensor) -> Tensor:
+    """H of `ColumnMixing.operator` where interfaces feel only their neighbours, by elimination: whole fields at a time, which takes a
+    tenth of the time of small matrices. exchanged: dt K, (..., level - 1, lat, lon) kg; lightness: 1 / m, (..., level, lat, lon) kg-1.
+    """
+    count = lightness.shape[-3] - 1
+    unit = torch.eye(count, dtype=lightness.dtype, device=lightness.device)[..., None, None]
+    k, below, above = (
+        x.unsqueeze(-4) for x in (exchanged, lightness[..., :-1, :, :], lightness[..., 1:, :, :])
+    )
+    rows: list[Tensor] = []
+    later: list[Tensor] = []  # of each row, the weight of the next
+    for i in range(count):
+        ki, up, down = (x[..., i : i + 1, :, :] for x in (k, above, below))
+        row, pivot = ki * unit[i], 1 + ki * (up + down)
+        if i > 0:
+            row, pivot = row + ki * down * rows[-1], pivot + ki * down * later[-1]
+        rows.append(row / pivot)
+        later.append(-ki * up / pivot)
+    for i in range(count - 2, -1, -1):
+        rows[i] = rows[i] - later[i] * rows[i + 1]
+    return torch.cat(rows, -4)
+
+
 def mix(q: Tensor, mass: Tensor, operator: Tensor) -> Tensor:
     """q (..., tracer, level, lat, lon) after one step of `operator`; mass broadcasts against q, kg."""
     if q.shape[-3] == 1:
         return q
-    step = (
-        (q[..., :-1, :, :] - q[..., 1:, :, :]).movedim((-4, -3), (-1, -2)).contiguous()
-    )  # small products go ten times faster so
-    upward = (operator @ step).movedim((-1, -2), (-4, -3))
+    step = q[..., :-1, :, :] - q[..., 1:, :, :]
+    columns = [operator[..., :, j, :, :].unsqueeze(-4) for j in range(step.shape[-3])]
+    upward = weighted_sum(columns, [step[..., j : j + 1, :, :] for j in range(step.shape[-3])])
     nothing = torch.zeros_like(upward[..., :1, :, :])
     return q + (torch.cat([nothing, upward], -3) - torch.cat([upward, nothing], -3)) / mass
