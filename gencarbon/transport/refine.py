@@ -7,6 +7,7 @@ linear, commute with shifts in longitude and with the mirror in latitude, and co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -33,16 +34,31 @@ def _parts(factor: int, halo: int) -> Tensor:
     return torch.tensor(factor * np.diff(beyond, axis=0))
 
 
+def _shares(factor: int, halo: int) -> Tensor:
+    """As `_parts`, for sums instead of means."""
+    return _parts(factor, halo) / factor
+
+
 @lru_cache(maxsize=8)
 def _between(factor: int, halo: int) -> Tensor:
     """Weights (line, neighbour) on the lines 1 - halo .. halo for `factor` lines from line 0 up to line 1."""
     return torch.tensor(_lagrange(np.arange(1 - halo, halo + 1), np.arange(factor) / factor))
 
 
-def _apply(padded: Tensor, weights: Tensor) -> Tensor:
-    """(..., n + neighbours - 1) -> (..., n * factor) along the last axis."""
-    windows = padded.unfold(-1, weights.shape[1], 1)
-    return (windows @ weights.mT).flatten(-2)
+@lru_cache(maxsize=32)
+def _band(kind: Callable[[int, int], Tensor], factor: int, halo: int, cells: int) -> Tensor:
+    """Weights of `kind` as a matrix (cells + neighbours - 1, cells * factor): one product of matrices is faster than many short sums."""
+    weights = kind(factor, halo)
+    band = torch.zeros(cells + weights.shape[1] - 1, cells, factor, dtype=weights.dtype)
+    for k in range(cells):
+        band[k : k + weights.shape[1], k] = weights.mT
+    return band.flatten(1)
+
+
+def _apply(padded: Tensor, kind: Callable[[int, int], Tensor], factor: int, halo: int) -> Tensor:
+    """(..., n + neighbours - 1) -> (..., n * factor) along the last axis by the weights of `kind`."""
+    cells = padded.shape[-1] - kind(factor, halo).shape[1] + 1
+    return padded @ _band(kind, factor, halo, cells).to(padded.device)
 
 
 def _around(x: Tensor, before: int, after: int) -> Tensor:
@@ -60,8 +76,8 @@ def over_poles(x: Tensor, halo: int, sign: float) -> Tensor:
 def refine_mean(field: Tensor, factor: int) -> Tensor:
     """Cell means (..., lat, lon) on `factor` times finer cells. Block means by number, not by area, are kept."""
     halo = min(HALO, *field.shape[-2:])
-    rows = _apply(over_poles(field, halo, 1.0).mT, _parts(factor, halo)).mT
-    return _apply(_around(rows, halo, halo), _parts(factor, halo))
+    rows = _apply(over_poles(field, halo, 1.0).mT, _parts, factor, halo).mT
+    return _apply(_around(rows, halo, halo), _parts, factor, halo)
 
 
 def refine_mole_fraction(q: Tensor, factor: int, air_mass: Tensor) -> Tensor:
@@ -79,13 +95,12 @@ def refine_fluxes(east: Tensor, north: Tensor, factor: int) -> tuple[Tensor, Ten
     Inside a coarse cell they are interpolated and do not close continuity: `continuity.close` does that.
     """
     halo = min(HALO, *east.shape[-2:])
-    share, between = _parts(factor, halo) / factor, _between(factor, halo)
-    across = _apply(over_poles(east, halo, -1.0).mT, share).mT
-    fine_east = _apply(_around(across, halo - 1, halo), between)
-    lines = _apply(_around(north, halo, halo), share)
+    across = _apply(over_poles(east, halo, -1.0).mT, _shares, factor, halo).mT
+    fine_east = _apply(_around(across, halo - 1, halo), _between, factor, halo)
+    lines = _apply(_around(north, halo, halo), _shares, factor, halo)
     pole = torch.zeros_like(lines[..., :1, :])  # the last row of lines: the north pole
     half = lines.shape[-1] // 2
     beyond_south = torch.roll(lines[..., 1:halo, :].flip(-2), half, -1)
     beyond_north = torch.roll(lines[..., 1 - halo :, :].flip(-2), half, -1)
     padded = torch.cat([beyond_south, lines, pole, beyond_north], -2)
-    return fine_east, _apply(padded.mT, between).mT
+    return fine_east, _apply(padded.mT, _between, factor, halo).mT
