@@ -159,6 +159,18 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
     for from_denoiser in (True, False):  # false: from nothing, whatever the checkpoint has
         mine = one_step_of(from_denoiser)
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs) == from_denoiser
+    kept = TrainConfig.parse(
+        config.model_dump() | {"mean": None, "one_step": one_step | {"learning_rate": 1e-2}}
+    )
+    after = CO2Pipeline.from_pretrained(Trainer(kept, data, tmp_path / "kept", lambda s: None, made).run())
+    now, before = after.denoiser.state_dict(), made.denoiser.state_dict()
+    same = {
+        part: all(torch.equal(now[k], v) for k, v in before.items() if k.startswith(part))
+        for part in ("mean_net.", "one_step_net.")
+    }
+    assert same == {"mean_net.": True, "one_step_net.": False}
+    with pytest.raises(InputError, match="expected a mean phase, or `begin`"):
+        TrainConfig.parse(CONFIG | {"mean": None})
     wide = TrainConfig.parse(config.model_dump() | {"widths": (8, 24)})
     with pytest.raises(InputError, match=r"got widths .* instead of \[8, 24\]"):
         Trainer(wide, data, tmp_path / "wide", lambda s: None, begin)

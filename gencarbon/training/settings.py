@@ -68,7 +68,7 @@ class TrainConfig(Config):
     scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")
-    mean: PhaseConfig
+    mean: PhaseConfig | None = Field(None, description="left out: that of `begin`, as it is")
     remainder: PhaseConfig | None = Field(None, description="left out: no diffusion, one_step alone")
     one_step: OneStepConfig | None = Field(None, description="left out: no one-step sampler")
 
@@ -77,6 +77,10 @@ class TrainConfig(Config):
         if self.remainder is None and (self.one_step is None or self.one_step.from_denoiser):
             raise ValueError(
                 "expected a remainder phase, or a one_step phase with from_denoiser: false, got neither; a mean network alone does not sample"
+            )
+        if self.begin is None and self.mean is None:
+            raise ValueError(
+                "expected a mean phase, or `begin` with a checkpoint that has a mean network, got neither; give one of them"
             )
         if self.begin is not None and self.winds is not None:
             raise ValueError(

@@ -116,7 +116,8 @@ class Trainer:
             if self.begin is None:
                 fit_scales(self.normalizer, self.train, config.scale_samples)
             self.normalizer.save_pretrained(folder / "scales")
-        self._phase("mean", config.mean, self.model.mean_net, lambda w, g: mean_loss(self.model, w))
+        if config.mean is not None:
+            self._phase("mean", config.mean, self.model.mean_net, lambda w, g: mean_loss(self.model, w))
         fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
         unit = self.normalizer.remainder_unit()
         self.say(
@@ -239,11 +240,8 @@ class Trainer:
     def _batches(self, name: str, step: int, steps: int):
         """Batches from `step` on, cut evenly over processes; the two phases see different samples."""
         config, process, count = self.config, self.accelerator.process_index, self.accelerator.num_processes
-        before = {
-            "mean": 0,
-            "remainder": config.mean.steps,
-            "one_step": config.mean.steps + (config.remainder.steps if config.remainder else 0),
-        }
+        of_mean, of_remainder = (p.steps if p else 0 for p in (config.mean, config.remainder))
+        before = {"mean": 0, "remainder": of_mean, "one_step": of_mean + of_remainder}
         offset = before[name] * config.batch * count
         first = [offset + (k * count + process) * config.batch for k in range(step, steps)]
         indices = [i + j for i in first for j in range(config.batch)]
