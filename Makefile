@@ -14,8 +14,9 @@ help:  ## list these targets
 demo: $(BASE)  ## sample an ensemble with the shipped checkpoint, score it, write a report into demo-output/
 	$(BIN)/python -m gencarbon demo --out demo-output
 
+# As many workers as cores, up to four; several threads in each would only wait for one another.
 test: $(FULL)  ## run the whole test suite, slow tests included
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(FULL)  ## check style and types
 	$(BIN)/ruff check .
