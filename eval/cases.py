@@ -22,7 +22,7 @@ def split_store(data: dict[str, Any], split: str) -> xr.Dataset:
     build = Build(config, part, cache_folder() / "data" / config.name)
     if not build.path.exists():
         Console(stderr=True).print(
-            f"building the {split} split of {config.name}: about {part.days * 7 // 60 + 8} minutes"
+            f"building the {split} split of {config.name}: about {part.days * 5 // 60 + 10} minutes"
         )
     store = open_dataset(build.run())
     if store.attrs["config"] != config.model_dump_json():

@@ -14,10 +14,10 @@ from gencarbon import baselines
 from gencarbon.baselines import Archive, Baseline
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
-from gencarbon.sampling.coarse_run import one_thread
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.terminal import cache_folder
+from gencarbon.threads import one_thread
 from gencarbon.transport.offline import AirMotion, OfflineRun
 
 Ensemble = Callable[..., xr.Dataset]

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from gencarbon.constants import kgkg_to_ppm
 from gencarbon.data.views import canonical_datasets
-from gencarbon.sampling.coarse_run import SCHEME, one_thread
+from gencarbon.sampling.coarse_run import SCHEME
 from gencarbon.sampling.components import ModelGrid
 from gencarbon.sampling.given import Array, Given
 from gencarbon.sampling.projection import close_budget
+from gencarbon.threads import one_thread
 from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.variables import DIMS, describe
 

@@ -19,7 +19,8 @@ from gencarbon.evaluation_checks import FIELD
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.metrics import Mean
 from gencarbon.metrics.field import Array
-from gencarbon.sampling.coarse_run import air_motion, one_thread
+from gencarbon.sampling.coarse_run import air_motion
+from gencarbon.threads import one_thread
 from gencarbon.transport.offline import AirMotion, OfflineRun
 
 FRAMES, MEMBERS = (

@@ -10,6 +10,7 @@ CHAIN = [
     "constants",
     "errors",
     "memory",
+    "threads",
     "config",
     "grid",
     "variables",

@@ -5,9 +5,6 @@ Both from air mass fluxes of the user where given, else from winds at cell centr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 import xarray as xr
@@ -15,21 +12,11 @@ import xarray as xr
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model.winds import WindNetwork
 from gencarbon.sampling.subgrid import LearntSubgrid
+from gencarbon.threads import one_thread
 from gencarbon.transport.continuity import conserve_air, face_fluxes
 from gencarbon.transport.offline import AirMotion, OfflineRun
 
 SCHEME = "van_leer"  # that of the coarse run of HS-CO2
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread inside, as many as before outside."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def has_mass_fluxes(winds: xr.Dataset) -> bool:

@@ -22,11 +22,11 @@ from gencarbon.data.refined import beginnings_of, refined_run_of
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model import ResidualDenoiser, WindNetwork
-from gencarbon.sampling.coarse_run import one_thread
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.sampling.samplers import DEFAULT_SAMPLER
 from gencarbon.sampling.subgrid import LearntSubgrid
+from gencarbon.threads import one_thread
 from gencarbon.training.losses import (
     Window,
     draw_known,
