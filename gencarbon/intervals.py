@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,23 @@ def ratio_intervals(
     pooled = lambda mean, dates: Mean(mean.total[dates], mean.weight[dates]).sum(axes).value  # noqa: E731
     drawn = _draws(scores, block, draws, seed)
     return _ends([pooled(mine, dates) / pooled(theirs, dates) for dates in drawn], confidence)
+
+
+def date_intervals(
+    statistics: Callable[[NDArray[np.int64]], Mapping[str, float]],
+    dates: int,
+    confidence: float = 0.95,
+    draws: int = 500,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """(low, high) of each of `statistics`, functions of initial dates by number, whose forecasts share no time: percentiles over draws
+    of as many dates with replacement. ValueError for fewer than 4 dates."""
+    if dates < 4:
+        raise ValueError(f"an interval needs at least 4 initial dates, got {dates}; sample more dates")
+    rng = np.random.default_rng(seed)
+    drawn = [statistics(rng.integers(dates, size=dates)) for _ in range(draws)]
+    ends = {name: _ends([np.asarray(one[name]) for one in drawn], confidence) for name in drawn[0]}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def _draws(scores: Scores, block: int | None, draws: int, seed: int) -> list[NDArray[np.int64]]:

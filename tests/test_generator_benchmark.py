@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 DATA = {
     "config": "configs/data_tiny.yaml", "checkpoint": "tiny", "members": 4, "rival_members": 2, "dates": 8, "frames": 9, "winds_amplitude": 0.2,
     "fluxes_amplitude": 0.5, "twin": "twin", "samplers": {"few steps": {"sampler": "dpmpp_2m", "steps": 2}},
-    "rollout_members": 3, "downscaling_dates": 2, "downscaling_members": 3, "condition_dates": 2, "condition_frames": 9, "condition_members": 3,
+    "rollout_members": 3, "downscaling_dates": 4, "downscaling_members": 3, "condition_dates": 4, "condition_frames": 9, "condition_members": 3,
 }  # fmt: skip
 
 
@@ -82,6 +82,8 @@ def test_every_limit_names_a_figure_and_an_untrained_model_misses(world):
         value("downscaling/block_mean_error") < 1e-9
         and value("downscaling/crps_over_interpolation_mae") > 0.5
     )
+    for name in ("downscaling/crps", "condition/permuted_winds"):
+        assert value(f"interval/{name}/low") <= value(name) <= value(f"interval/{name}/high")
     assert value("condition/shifted") == pytest.approx(1, abs=1e-3)
     assert {
         "crps_over_rival/few steps/settled/2.00d",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gencarbon.evaluation import accumulate
-from gencarbon.intervals import ratio_intervals, score_intervals
+from gencarbon.intervals import date_intervals, ratio_intervals, score_intervals
 from gencarbon.metrics import Mean
 from gencarbon.metrics.ranks import shares_inside
 from tests.synthetic import synthetic_ensemble
@@ -95,3 +95,16 @@ def test_coverage_weighs_cells_by_their_air():
     )  # of few members, part of the last rank is inside
     assert float(made.coverage90_overall) == pytest.approx(1 - missed * weight, abs=1e-6)
     assert weight < 0.7 * float(polar.mean())  # counted alike, cells near the pole would weigh more
+
+
+def test_intervals_over_dates_apart_have_the_width_of_a_mean():
+    x = np.random.default_rng(3).normal(size=(400, 25)) + 2
+    statistics = lambda row: lambda dates: {"mean": row[dates].mean(), "one": 1.0}  # noqa: E731
+    made = [date_intervals(statistics(row), 25, draws=200) for row in x]
+    low, high = np.array([m["mean"] for m in made]).T
+    inside = np.mean((low <= 2) & (high >= 2))
+    assert 0.88 < inside < 0.97  # of 95 %: percentiles of 25 dates are a little short
+    assert np.mean(high - low) == pytest.approx(2 * 1.96 / 5, rel=0.08)
+    assert made[0]["one"] == (1.0, 1.0)
+    with pytest.raises(ValueError, match="at least 4 initial dates, got 3"):
+        date_intervals(statistics(x[0]), 3)

@@ -13,6 +13,7 @@ from eval.remember import remembered
 from gencarbon.budget import co2_mass
 from gencarbon.data.views import canonical_datasets
 from gencarbon.evaluation import accumulate
+from gencarbon.intervals import date_intervals
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.sampling.symmetry import transformed
 
@@ -49,14 +50,20 @@ def figures(
             }
             make = lambda n=name, f=first, o=other: _case(pipe, store, n, f, o, data, seed)  # noqa: E731
             scores[name].append(remembered("generator", key, make))
-    crps, coarse = ({n: float(np.mean([s[i] for s in found])) for n, found in scores.items()} for i in (0, 1))
-    values = {name: crps[name] / crps["bare"] for name in ("permuted_winds", "permuted_fluxes")}
-    values["shifted"] = crps["shifted"] / crps["plain"]
-    # other fluxes make other CO2: what counts is the CRPS in units of the coarse run's error
-    values["unseen_fluxes"] = (crps["unseen_fluxes"] / coarse["unseen_fluxes"]) / (
-        crps["plain"] / coarse["plain"]
-    )
-    made = {f"condition/{name}": Figure(value, "1") for name, value in values.items()}
+
+    def ratios(dates: np.ndarray) -> dict[str, float]:
+        crps, coarse = (
+            {n: np.mean([found[k][i] for k in dates]) for n, found in scores.items()} for i in (0, 1)
+        )
+        # other fluxes make other CO2: what counts is the CRPS in units of the coarse run's error
+        unseen, plain = (crps[name] / coarse[name] for name in ("unseen_fluxes", "plain"))
+        wrong = {name: crps[name] / crps["bare"] for name in ("permuted_winds", "permuted_fluxes")}
+        return wrong | {"shifted": crps["shifted"] / crps["plain"], "unseen_fluxes": unseen / plain}
+
+    made = {f"condition/{n}": Figure(float(v), "1") for n, v in ratios(np.arange(len(starts))).items()}
+    for name, ends in date_intervals(ratios, len(starts)).items():
+        for end, value in zip(("low", "high"), ends):
+            made[f"interval/condition/{name}/{end}"] = Figure(value, "1")
     made |= _pulse(pipe, canonical_datasets(store, slice(starts[0], starts[0] + pipe.frames + LATER)), seed)
     about = "winds of a date half a split away; fluxes turned by half the globe; CRPS over that with the right ones, no background in either"
     laws = "shifted and pulse_mass_error hold by construction; unseen is a mixture of the tagged tracers outside the training's total"

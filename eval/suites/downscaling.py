@@ -14,6 +14,7 @@ from gencarbon.data.backgrounds import WIDER, with_blocks_of
 from gencarbon.data.views import canonical_datasets
 from gencarbon.evaluation import accumulate
 from gencarbon.grid import LatLonGrid, coarsen_mean
+from gencarbon.intervals import date_intervals
 from gencarbon.metrics import Mean
 from gencarbon.sampling.pipeline import CO2Pipeline
 
@@ -35,21 +36,30 @@ def figures(
         worst = max(worst, miss)
         for name, mean in found.items():
             totals[name].append(mean)
-    mean = {
-        name: float(sum(m.total for m in found) / sum(m.weight for m in found))
-        for name, found in totals.items()
-    }
-    spread = np.sqrt((members + 1) / members * mean["variance"] / mean["squared_error"])
-    values = {
-        "crps_over_interpolation_mae": mean["crps"] / mean["interpolated"],
-        "crps_over_corrected_mae": mean["crps"] / mean["corrected"],
-        "spread_skill": float(spread),
-    }
-    made = {f"downscaling/{name}": Figure(value, "1") for name, value in values.items()}
-    made["downscaling/crps"] = Figure(mean["crps"], "1e-6")
+
+    def ratios(dates: np.ndarray) -> dict[str, float]:
+        mean = {name: _pooled(found, dates) for name, found in totals.items()}
+        return {
+            "crps": mean["crps"],
+            "crps_over_interpolation_mae": mean["crps"] / mean["interpolated"],
+            "crps_over_corrected_mae": mean["crps"] / mean["corrected"],
+            "spread_skill": float(
+                np.sqrt((members + 1) / members * mean["variance"] / mean["squared_error"])
+            ),
+        }
+
+    count, units = len(totals["crps"]), {"crps": "1e-6"}
+    made = {f"downscaling/{n}": Figure(v, units.get(n, "1")) for n, v in ratios(np.arange(count)).items()}
+    for name, ends in date_intervals(ratios, count).items():
+        for end, value in zip(("low", "high"), ends):
+            made[f"interval/downscaling/{name}/{end}"] = Figure(value, units.get(name, "1"))
     made["downscaling/block_mean_error"] = Figure(worst, "1e-6")
     about = "the reference's block means as the coarse input; interpolation keeps them too; corrected by its mean error in training"
-    return made, {"task": about, "members": members}
+    return made, {"task": about, "members": members, "dates": count}
+
+
+def _pooled(found: list[Mean], dates: np.ndarray) -> float:
+    return float(sum(found[k].total for k in dates) / sum(found[k].weight for k in dates))
 
 
 def widened(sets: dict[str, xr.Dataset], factor: int = WIDER) -> xr.Dataset:
