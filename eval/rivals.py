@@ -67,8 +67,8 @@ def limited_runs(store: xr.Dataset) -> dict[str, np.ndarray]:
     grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
     load = lambda name: store[name].values.astype(np.float64)  # noqa: E731
     total = lambda values: np.tensordot(store["in_total"].values, values, axes=1)  # noqa: E731
-    faces = (load(f"{name}_air_mass_flux") for name in ("eastward", "northward"))
-    air = AirMotion(load("surface_pressure"), *faces, float(store.attrs["step_seconds"]))
+    east, north = (load(f"{name}_air_mass_flux") for name in ("eastward", "northward"))
+    air = AirMotion(load("surface_pressure"), east, north, float(store.attrs["step_seconds"]))
     start = total(store["tracer_background"].isel(time=0).values.astype(np.float64))
     flux, base, made = total(load("tracer_flux")), float(store.attrs["base_co2_ppm"]), {}
     for name, scheme in LIMITED.items():

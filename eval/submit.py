@@ -49,7 +49,9 @@ def entry(
         budget = {"budget_error_max": _figure(ds.budget_error_max)}
     else:
         names, budget = {name: f"{rival}_{key}" for name, key in RUN.items()}, {}
-    figures = budget | {f"{name}/overall": _figure(ds[f"{key}_overall"]) for name, key in names.items()}
+    figures: dict[str, Any] = budget | {
+        f"{name}/overall": _figure(ds[f"{key}_overall"]) for name, key in names.items()
+    }
     for name, key in names.items():
         by_lead = ds[f"{key}_by_lead"]
         figures |= {

@@ -139,7 +139,8 @@ def analogues(archive: Archive) -> Rule:
 
 def _nearest(distance: Array, count: int, apart: int) -> NDArray[np.int64]:
     """The `count` nearest frames, none within `apart` frames of a nearer one."""
-    left, found = distance.copy(), []
+    left = distance.copy()
+    found: list[int] = []
     for _ in range(count):
         k = int(left.argmin())
         if not np.isfinite(left[k]):
@@ -164,7 +165,8 @@ def perturbed_winds(archive: Archive, amplitude: float) -> Rule:
                 faces.append(
                     flux + amplitude / np.sqrt(2) * np.subtract(past[one], past[other], dtype=np.float64)
                 )
-            air = AirMotion(given.air.surface_pressure, *faces, given.air.seconds)
+            east, north = faces
+            air = AirMotion(given.air.surface_pressure, east, north, given.air.seconds)
             made.append(_coarse(given, air, given.flux[None])[0])
         return np.stack(made)
 

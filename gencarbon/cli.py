@@ -43,15 +43,16 @@ def train(
     settings = TrainConfig.load(config)
     folder = cache_folder() / "runs" / (run or settings.name)
     begin = settings.begin
+    pipe: CO2Pipeline | None = None
     if begin is not None:
         run_of_that_name = cache_folder() / "runs" / begin / "pipeline"
         try:
-            begin = CO2Pipeline.from_pretrained(run_of_that_name if run_of_that_name.exists() else begin)
+            pipe = CO2Pipeline.from_pretrained(run_of_that_name if run_of_that_name.exists() else begin)
         except InputError as error:
             raise InputError(
                 f"{config} begins with {begin!r}, no run in {run_of_that_name.parent.parent}: train that one first; or {error}"
             ) from None
-    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, say, begin).run()
+    path = Trainer(settings, cache_folder() / "data" / settings.data, folder, say, pipe).run()
     say(f"checkpoint: {path}")
 
 

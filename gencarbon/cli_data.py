@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gencarbon.terminal import bar, cache_folder, console, say
+
+if TYPE_CHECKING:
+    from gencarbon.data.benchmark import Build
+    from gencarbon.data.own_files import FilesBuild
 
 data_app = typer.Typer(help="Build the benchmark, check and describe files.", no_args_is_help=True)
 
@@ -27,14 +31,14 @@ def data_build(
     from gencarbon.data.benchmark import Build
     from gencarbon.data.own_files import FilesBuild, FilesConfig
 
-    settings = load_any(config)
-    build = FilesBuild if isinstance(settings, FilesConfig) else Build
+    settings: Any = load_any(config)
+    build: Any = FilesBuild if isinstance(settings, FilesConfig) else Build
     for part in settings.splits:
         if not split or part.name in split:
             _build_split(build(settings, part, cache_folder() / "data" / settings.name))
 
 
-def _build_split(build) -> None:
+def _build_split(build: Build | FilesBuild) -> None:
     with bar(build.split.name) as progress:
         task = progress.add_task(f"{build.config.name} {build.split.name}", total=build.frames)
         path = build.run(lambda done, total: progress.update(task, completed=done, total=total))
@@ -124,10 +128,9 @@ def data_prepare(
         asked = {"files": files[role], "start": start, "days": days, "checkpoint": checkpoint}
         with bar(role) as progress:
             task = progress.add_task(role, total=ds.sizes.get("time", 1))
-            write_frames(
-                ds,
-                out / f"{role}.zarr",
-                asked,
-                lambda done, total, t=task: progress.update(t, completed=done),
-            )
+
+            def tick(done: int, total: int, task: Any = task) -> None:
+                progress.update(task, completed=done)
+
+            write_frames(ds, out / f"{role}.zarr", asked, tick)
         say(f"{role}: {out / f'{role}.zarr'}; {ds.attrs.get('repairs', 'used as it is')}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -82,7 +82,9 @@ def _draw(
     from gencarbon.sampling.pipeline import CO2Pipeline
     from gencarbon.sampling.store_run import sample_to_store
 
-    inputs = {role: None if path is None else open_dataset(path) for role, path in paths.items()}
+    inputs: dict[str, Any] = {
+        role: None if path is None else open_dataset(path) for role, path in paths.items()
+    }
     pipe = CO2Pipeline.from_pretrained(checkpoint)
     if not has_mass_fluxes(inputs["winds"]):
         say(

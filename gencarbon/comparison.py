@@ -9,7 +9,6 @@ import xarray as xr
 
 from gencarbon.errors import InputError
 from gencarbon.metrics import Mean, Paired, paired_interval
-from gencarbon.metrics.field import Array
 from gencarbon.scores import BASELINES, TITLES, Scores
 
 CONFIDENCE = 0.95
@@ -66,7 +65,7 @@ def _columns(first: Scores, others: Mapping[str, Scores]) -> Iterator[tuple[str,
             yield f"{text} vs {name}", (first.means[key], scores.means[key])
 
 
-def _rows(scores: Scores) -> Iterator[tuple[str, tuple[slice | Array, slice | list[int]]]]:
+def _rows(scores: Scores) -> Iterator[tuple[str, tuple[slice | np.ndarray, slice | list[int]]]]:
     """Label -> (lead times, levels) that a row pools."""
     everything = slice(None)
     yield "all", (everything, everything)

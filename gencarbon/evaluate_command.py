@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import xarray as xr
@@ -53,7 +54,7 @@ def evaluate_to_folder(
             inputs.reference,
             inputs.mask_nan,
             inputs.scheduler,
-            lambda done, total, name=name: progress(name, done, total),
+            partial(progress, name),
         )
         for name, ensemble in inputs.ensembles.items()
     }
@@ -72,7 +73,7 @@ def evaluate_to_folder(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     tables = [scorecard(s) for s in scores.values()] + (
-        [comparison_table(comparison)] if len(sums) > 1 else []
+        [comparison_table(comparison)] if comparison is not None and len(sums) > 1 else []
     )
     return [*tables, *(station_table(s) for s in observed.values())], out / "report.html"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -181,7 +181,10 @@ def _spectra(sums: list[FrameSums]) -> dict[str, Mean]:
     """name -> Mean (level, degree) over the frames that have spectra."""
     having = [s.spectra for s in sums if s.spectra]
     return {
-        name: Mean(sum(s[name] for s in having), np.full(having[0][name].shape, float(len(having))))
+        name: Mean(
+            cast(Array, sum(s[name] for s in having)),
+            np.full(having[0][name].shape, float(len(having))),
+        )
         for name in (having[0] if having else {})
     }
 

@@ -161,7 +161,7 @@ def bar(ax: Axes, image: Any, text: str, extend: str) -> None:
     """A bar as high as the map it stands beside."""
     drawn = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend=extend)
     drawn.set_label(text, fontsize=9, color=MUTED)
-    drawn.outline.set_visible(False)  # type: ignore[operator]
+    drawn.outline.set_visible(False)
     drawn.ax.tick_params(labelsize=8, colors=MUTED, length=2)
     drawn.locator = MaxNLocator(5)
     drawn.update_ticks()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,8 @@ def _level_sums(
         }
     means = {name: Mean.of(values, air) for name, values in maps.items()}
     total = air.sum()
-    means["co2_variance"] = Mean(weighted_variance(truth, air) * total if total else 0.0, total)
+    variance: Any = weighted_variance(truth, air) * total if total else 0.0
+    means["co2_variance"] = Mean(variance, total)
     share = air / total if total else air
     means["energy_score"] = Mean(energy_score_fair(co2, truth, share) * total, total)
     seen = plan.probes[:, there[tuple(plan.probes)]]
@@ -131,7 +133,7 @@ def _spectra(frame: Frame, lat: Array) -> dict[str, Array]:
     members = [np.asarray(m, np.float64) for m in frame.co2[:SPECTRUM_MEMBERS]]
     return {
         "spectrum_reference": power(truth),
-        "spectrum_members": sum(power(m) for m in members) / len(members),
+        "spectrum_members": cast(Array, sum(power(m) for m in members)) / len(members),
         "spectrum_mean": power(frame.co2.mean(axis=0, dtype=np.float64)),
     }
 

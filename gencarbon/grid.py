@@ -19,7 +19,7 @@ class LatLonGrid:
     lat_bounds: tuple[float, ...]
     lon_bounds: tuple[float, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("lat_bounds", "lon_bounds"):
             edges = np.asarray(getattr(self, name), dtype=float)
             object.__setattr__(self, name, tuple(edges.tolist()))
@@ -119,7 +119,7 @@ class HybridLevels:
     a: tuple[float, ...]
     b: tuple[float, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "a", tuple(float(v) for v in self.a))
         object.__setattr__(self, "b", tuple(float(v) for v in self.b))
         if len(self.a) != len(self.b) or len(self.a) < 2:

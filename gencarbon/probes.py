@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -40,7 +41,8 @@ class Probes:
         return self._flatness().merge(self._memory(lead_time))
 
     def _flatness(self) -> xr.Dataset:
-        rng, found = np.random.default_rng(SEED), []
+        rng = np.random.default_rng(SEED)
+        found: list[tuple[Any, ...]] = []
         M = self.members.shape[1]
         for k in range(self.truth.shape[-2]):
             whole = np.isfinite(self.truth[..., k, :]).all(axis=(0, 1))  # probes that are never masked
@@ -80,7 +82,7 @@ class Probes:
             waiting_time_w1(by_time(self.members - threshold), by_time(self.truth - threshold), 0.0) * step
         )
         both = {"reference": self.truth, "members": self.members}
-        found = {
+        found: dict[str, tuple[Any, ...]] = {
             f"autocorrelation_{name}": (
                 "lag",
                 autocorrelation(by_time(x), lags),

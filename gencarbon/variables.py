@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+
+if TYPE_CHECKING:
+    from gencarbon.grid import HybridLevels
 
 DIMS = ("member", "time", "level", "lat", "lon")
 
@@ -129,7 +133,7 @@ def describe(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def level_coordinates(levels) -> dict[str, tuple[str, np.ndarray]]:
+def level_coordinates(levels: HybridLevels) -> dict[str, tuple[str, np.ndarray]]:
     """The variables `level`, `hybrid_a` and `hybrid_b` of a `grid.HybridLevels`."""
     return {
         "level": ("level", np.arange(1, levels.count + 1)),

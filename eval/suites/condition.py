@@ -84,7 +84,7 @@ def _case(
     weights = None
     if name == "unseen_fluxes":
         weights = np.array([UNSEEN[str(tracer)] for tracer in store.tracer_name.values])
-    sets = canonical_datasets(store, slice(first, first + frames), weights)
+    sets: dict[str, Any] = canonical_datasets(store, slice(first, first + frames), weights)
     reference = sets.pop("reference")
     if name == "permuted_winds":
         wrong = canonical_datasets(store, slice(other, other + frames))["winds"]
@@ -102,7 +102,7 @@ def _case(
     return float(scored.crps_overall), float(scored.coarse_mae_overall)
 
 
-def _pulse(pipe: CO2Pipeline, sets: dict[str, xr.Dataset], seed: int) -> dict[str, Figure]:
+def _pulse(pipe: CO2Pipeline, sets: dict[str, Any], seed: int) -> dict[str, Figure]:
     """CO2 added in one cell: its mass in every member, how far east all runs take it in two days, and how far members differ from the refined one."""
     sets = {role: ds for role, ds in sets.items() if role in ("winds", "fluxes", "initial")}
     plain, worst, ways = pipe(**sets, members=4, seed=seed), 0.0, []

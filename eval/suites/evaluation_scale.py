@@ -78,7 +78,7 @@ def write(folder: Path, data: dict[str, Any], frames: int) -> int:
     }
     lat, lon = (np.deg2rad(x).astype(np.float32) for x in (grid.lat[:, None], grid.lon))
 
-    def field(seed: int, chunk: tuple[int, ...]) -> dask.array.Array:
+    def field(seed: int, chunk: tuple[tuple[int, ...], tuple[int, ...]]) -> dask.array.Array:
         noise = dask.array.random.default_rng(seed).standard_normal(
             chunk[0], dtype=np.float32, chunks=chunk[1]
         )
@@ -86,12 +86,14 @@ def write(folder: Path, data: dict[str, Any], frames: int) -> int:
 
     air = np.broadcast_to(levels.air_mass(np.full((1, *grid.shape), 1e5), grid), shape)
     dims = ("time", "level", "lat", "lon")
-    reference = {
+    reference: dict[str, Any] = {
         "co2": (dims, field(0, (shape, (1, *shape[1:])))),
         "air_mass": (dims, dask.array.from_array(air, chunks=(1, *shape[1:]))),
     }
     everyone = (data["ensemble_members"], *shape)
-    ensemble = {"co2": (("member", *dims), field(1, (everyone, (data["ensemble_members"], 1, *shape[1:]))))}
+    ensemble: dict[str, Any] = {
+        "co2": (("member", *dims), field(1, (everyone, (data["ensemble_members"], 1, *shape[1:]))))
+    }
     for name, fields in {"reference": reference, "ensemble": ensemble}.items():
         ds = describe(xr.Dataset(fields, coords))
         ds.to_zarr(
@@ -117,7 +119,9 @@ def score(folder: Path, scheduler: str | None) -> dict[str, Any]:
     scores = evaluate(ensemble, reference, scheduler=scheduler)
     seconds = time.perf_counter() - begun
     digest = zlib.crc32(
-        b"".join(np.ascontiguousarray(scores[name].values).tobytes() for name in sorted(scores.data_vars))
+        b"".join(
+            np.ascontiguousarray(scores[name].values).tobytes() for name in sorted(scores.data_vars, key=str)
+        )
     )
     return {"seconds": seconds, "memory": peak_memory(), "digest": digest}
 

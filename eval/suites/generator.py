@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import Any
@@ -44,7 +45,11 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     """Quick: the shipped sample, four members, no rivals. Full: every initial date of the test split, and all parts."""
     data, seed = benchmark.data, benchmark.seeds[0]
     pipe = CO2Pipeline.from_pretrained(data["checkpoint"])
-    notes = {"checkpoint_sha256": pipe.digest, "sampler": pipe.scheduler.settings, "published": PUBLISHED}
+    notes: dict[str, Any] = {
+        "checkpoint_sha256": pipe.digest,
+        "sampler": pipe.scheduler.settings,
+        "published": PUBLISHED,
+    }
     if quick:
         ours, _ = _scores(pipe, load_sample(), {}, 4, 4, seed, mean_network=True)
         figures = _figures(ours, intervals=False) | _ranks(ours, ours)
@@ -110,7 +115,7 @@ def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores,
 
 
 def _scores(
-    model,
+    model: Callable[..., xr.Dataset],
     case: dict[str, xr.Dataset],
     beside: dict[str, np.ndarray],
     members: int,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -59,7 +60,9 @@ def differences(rng: np.random.Generator) -> list[tuple[str, float, str]]:
 
     ens, obs = 410 + rng.standard_normal((500, 10)), 410 + rng.standard_normal(500)
     ours = {"fair": m.crps_fair(ens, obs, axis=1), "biased": m.crps_biased(ens, obs, axis=1)}
-    found = [(f"crps_{kind}/{name}", score(ens, obs), ours[kind]) for name, (kind, score) in judges.items()]
+    found: list[tuple[str, Any, Any]] = [
+        (f"crps_{kind}/{name}", score(ens, obs), ours[kind]) for name, (kind, score) in judges.items()
+    ]
     x, y = ens[:300].reshape(100, 10, 3), obs[:300].reshape(100, 3)  # (case, member, variable)
     energy = [m.energy_score_fair(a, b) for a, b in zip(x, y)]
     variogram = [m.variogram_score(a, b, p=0.5) for a, b in zip(x, y)]
@@ -77,14 +80,14 @@ def differences(rng: np.random.Generator) -> list[tuple[str, float, str]]:
     ]
 
 
-def _tw_scores(probability, ens: np.ndarray, obs: np.ndarray) -> np.ndarray:
+def _tw_scores(probability: Any, ens: np.ndarray, obs: np.ndarray) -> np.ndarray:
     x, y = xr.DataArray(ens, dims=("point", "member")), xr.DataArray(obs, dims="point")
     return probability.tail_tw_crps_for_ensemble(
         x, y, "member", 410.5, method="fair", tail="upper", preserve_dims="all"
     ).values
 
 
-def _brier_scores(probability, ens: np.ndarray, obs: np.ndarray) -> np.ndarray:
+def _brier_scores(probability: Any, ens: np.ndarray, obs: np.ndarray) -> np.ndarray:
     import operator
 
     x, y = xr.DataArray(ens, dims=("point", "member")), xr.DataArray(obs, dims="point")

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from functools import partial, reduce
 from operator import add
 from pathlib import Path
@@ -141,7 +142,7 @@ def _environment(path: Path) -> Path:
     return python
 
 
-def _fields(store: xr.Dataset, frames) -> xr.Dataset:
+def _fields(store: xr.Dataset, frames: Iterable[int]) -> xr.Dataset:
     """Frames as `scripts/peer_fme.py` reads them: levels, wide means and winds as variables of their own."""
     sets = canonical_datasets(store.isel(time=list(frames)))
     truth, wide, winds = sets["reference"].co2, widened(sets).co2, sets["winds"]

@@ -106,7 +106,7 @@ def virtual_era5(data: dict[str, Any]) -> xr.Dataset:
     def field(pattern: np.ndarray, swing: float) -> dask.array.Array:
         small = pattern.astype(np.float32)
 
-        def frame(block_info=None) -> np.ndarray:
+        def frame(block_info: Any = None) -> np.ndarray:
             k = block_info[None]["array-location"][0][0]
             return small[None] * np.float32(1 + swing * np.sin(2 * np.pi * k / 60))
 

@@ -44,7 +44,7 @@ def year_of(store: xr.Dataset) -> xr.Dataset:
 
 def _year(pipe: CO2Pipeline, store: xr.Dataset, kind: str, members: int, seed: int) -> Scores | None:
     """None where a member is not finite: no score is, then."""
-    sets = canonical_datasets(store)
+    sets: dict[str, Any] = canonical_datasets(store)
     reference = sets.pop("reference")
     coarse = sets.pop({"emulator": "background", "free": "initial"}[kind])
     ensemble = pipe(**sets, members=members, seed=seed)

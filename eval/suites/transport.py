@@ -86,7 +86,8 @@ def _norms(prefix: str, made: np.ndarray, start: np.ndarray, weight: np.ndarray)
 
 
 def _nair_lauritzen(resolution: str, rows: int, steps: int, exact: Exactness) -> Figures:
-    grid, figures = _grid(rows), {}
+    grid = _grid(rows)
+    figures: Figures = {}
     start = np.stack([*(cases.cell_means(f, grid) for f in FIELDS.values()), np.ones(grid.shape)])
     for flow_name, flow in FLOWS.items():
         made, air = cases.carry(start, flow, grid, steps, list(SCHEMES.values()))
@@ -123,7 +124,8 @@ def _orders(figures: Figures, grids: dict[str, list[int]]) -> Figures:
 
 
 def _correlated(resolution: str, rows: int, steps: int) -> Figures:
-    grid, figures = _grid(rows), {}
+    grid = _grid(rows)
+    figures: Figures = {}
     bells = cases.cell_means(cases.cosine_bells, grid)
     start = np.stack([bells, correlated.partner(bells)])
     made, _ = cases.carry(
@@ -136,7 +138,8 @@ def _correlated(resolution: str, rows: int, steps: int) -> Figures:
 
 
 def _williamson(name: str, angle: float, data: dict[str, Any], exact: Exactness) -> Figures:
-    grid, figures = _grid(data["williamson"]["rows"]), {}
+    grid = _grid(data["williamson"]["rows"])
+    figures: Figures = {}
     start = np.stack([cases.cell_means(cases.williamson_bell, grid), np.ones(grid.shape)])
     steps = data["williamson"]["steps"]
     made, air = cases.carry(start, cases.solid_rotation(angle), grid, steps, list(SCHEMES.values()))
@@ -151,7 +154,8 @@ def _williamson(name: str, angle: float, data: dict[str, Any], exact: Exactness)
 
 
 def _dcmip_1_1(rows: int, layers: int, intervals: int, exact: Exactness) -> Figures:
-    grid, levels, figures = _grid(rows), dcmip.layers(layers), {}
+    grid, levels = _grid(rows), dcmip.layers(layers)
+    figures: Figures = {}
     start = dcmip.cell_means(dcmip.four_tracers, grid, levels)
     start = np.concatenate([start, np.ones_like(start[:1])])
     for scheme in ("ppm", "ppm_limited"):
@@ -168,7 +172,8 @@ def _dcmip_1_1(rows: int, layers: int, intervals: int, exact: Exactness) -> Figu
 
 def _dcmip_1_2(rows: int, layers: int, intervals: int, exact: Exactness) -> Figures:
     """The flow and the tracer do not depend on longitude: eight columns around."""
-    grid, levels, figures = LatLonGrid.equiangular(rows, 8), dcmip.layers(layers), {}
+    grid, levels = LatLonGrid.equiangular(rows, 8), dcmip.layers(layers)
+    figures: Figures = {}
     start = dcmip.cell_means(dcmip.cosine_layer, grid, levels)
     start = np.concatenate([start, np.ones_like(start)])
     for scheme, how in SCHEMES.items():
@@ -211,11 +216,11 @@ def _closure() -> Figures:
         "winds_at_centres": face_fluxes(middle(load("u")), middle(load("v")), middle(ps), grid, levels),
         "mass_fluxes": (east, north),
     }
-    where = 21600.0, grid, levels
+    where = grid, levels
     return {
         f"closure/{name}/{key}": Figure(value, CLOSURE_UNITS[key])
-        for name, faces in given.items()
-        for key, value in closure(*faces, close(*faces, ps[:-1], ps[1:], *where), 21600.0, grid).items()
+        for name, (x, y) in given.items()
+        for key, value in closure(x, y, close(x, y, ps[:-1], ps[1:], 21600.0, *where), 21600.0, grid).items()
     }
 
 

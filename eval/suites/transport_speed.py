@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,15 +77,15 @@ def measure(threads: int, mode: str, grid_name: str, data: dict[str, Any]) -> di
     air, model = storm(grid, levels, seconds), Transport(grid, levels, "ppm", limited, compiled=compiled)
     substeps, cells = count_substeps(air, seconds, None), LEVELS * rows * 2 * rows
     found, case = {}, f"{mode}/{grid_name}/{threads}_cores"
-    work = {}
+    work: dict[Any, Callable[[], Any]] = {}
     for tracers in data["tracers"]:
         q = torch.rand(tracers, LEVELS, *grid.shape, dtype=torch.float64)
         still = torch.zeros(tracers, *grid.shape)
         values = torch.rand(
             (2 * tracers + 5) * cells // 2, dtype=torch.float64
         )  # a copy reads and writes each
-        work[tracers] = lambda q=q, still=still: model.step(q, air, still, seconds)
-        work[f"copy {tracers}"] = lambda values=values: values.clone()
+        work[tracers] = partial(model.step, q, air, still, seconds)
+        work[f"copy {tracers}"] = values.clone
     with torch.no_grad():
         took = _best(work, data["repeats"])
     for tracers in data["tracers"]:
@@ -103,7 +104,7 @@ def measure(threads: int, mode: str, grid_name: str, data: dict[str, Any]) -> di
 def _best(work: dict[Any, Callable[[], Any]], repeats: int) -> dict[Any, float]:
     """The shortest time of each piece of work, s, after a first call. They take turns, so that what else the machine does at
     times meets them all alike."""
-    times = {name: [] for name in work}
+    times: dict[Any, list[float]] = {name: [] for name in work}
     for _ in range(repeats + 1):
         for name, call in work.items():
             begun = time.perf_counter()

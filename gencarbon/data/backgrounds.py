@@ -100,14 +100,17 @@ def _run(store: xr.Dataset, scheme: str, width: int) -> np.ndarray:
     """(tracer, time, level, lat, lon) ppm on the model grid, float32."""
     grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
     ps, flux = store["surface_pressure"].values, store["tracer_flux"].values.astype(np.float64)
-    faces = [store[f"{name}_air_mass_flux"].values.astype(np.float64) for name in ("eastward", "northward")]
+    east, north = (
+        store[f"{name}_air_mass_flux"].values.astype(np.float64) for name in ("eastward", "northward")
+    )
     start = store["tracer_background"].isel(time=0).values.astype(np.float64)
     air_mass = levels.air_mass(ps, grid)
     if width > 1:
-        faces = [f.numpy() for f in coarsen_fluxes(*map(torch.tensor, faces), width)]
+        wide = coarsen_fluxes(torch.tensor(east), torch.tensor(north), width)
+        east, north = (f.numpy() for f in wide)
         start = coarsen_mean(start, width, air_mass[0])
         ps, flux = (coarsen_mean(x, width, grid.area) for x in (ps, flux))
-    air = AirMotion(ps, *faces, float(store.attrs["step_seconds"]))
+    air = AirMotion(ps, east, north, float(store.attrs["step_seconds"]))
     states = OfflineRun(grid.coarsen(width), levels, scheme).states(start, flux, air)
     if width > 1:
         states = (interpolated(state, width, air_mass[k]) for k, state in enumerate(states))

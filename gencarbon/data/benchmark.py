@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import dask.array
 import numpy as np
@@ -115,7 +116,8 @@ class Build:
         c, factor = self.config, self.config.refinement
         tracers = torch.tensor(state["tracers"])
         u, v, ps = self._winds(state)
-        ps_start, sums = ps, [0.0, 0.0, 0.0]
+        ps_start = ps
+        sums: list[Any] = [0.0, 0.0, 0.0]
         for _ in range(c.step_hours):
             state = state | {"dynamics": self.dynamics.hours(state["dynamics"], 1), "hour": state["hour"] + 1}
             u1, v1, ps1 = self._winds(state)
@@ -125,8 +127,8 @@ class Build:
             tracers = self.fine.step(tracers, air, flux, 3600.0)
             sums = [a + b for a, b in zip(sums, (air.east, air.north, flux))]
             u, v, ps = u1, v1, ps1
-        *fine, flux = (a / c.step_hours for a in sums)
-        east, north = coarsen_fluxes(*fine, factor)
+        fine_east, fine_north, flux = (a / c.step_hours for a in sums)
+        east, north = coarsen_fluxes(fine_east, fine_north, factor)
         area = self.fine.grid.area
         coarse_flux = coarsen_sum(flux.numpy() * area, factor) / self.coarse.grid.area
         to_coarse = lambda p: torch.tensor(coarsen_mean(p.numpy(), factor, area))  # noqa: E731
@@ -141,7 +143,7 @@ class Build:
             "tracer_flux": coarse_flux,
         }
         if self.split.fine_winds:
-            fluxes |= {name: flux.numpy() for name, flux in zip(FINE_FLUXES, fine)}
+            fluxes |= {name: flux.numpy() for name, flux in zip(FINE_FLUXES, (fine_east, fine_north))}
         return state, fluxes
 
     def _winds(self, state: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -291,5 +293,5 @@ class Build:
         )
 
 
-def _dtype(name: str):
+def _dtype(name: str) -> type[np.floating]:
     return np.float64 if name == "surface_pressure" else np.float32

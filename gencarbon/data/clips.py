@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gencarbon.data.backgrounds import KINDS, NAMES, WIDER, begun_from, with_blocks_of
-from gencarbon.data.normalize import clock, face_winds
+from gencarbon.data.normalize import Normalizer, clock, face_winds
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 
@@ -63,8 +64,8 @@ class ClipDataset(Dataset):
         self.in_total = store["in_total"].values
         self.levels = levels
         air = levels.air_mass(self.surface_pressure, self.grid)
-        faces = (store[f"{name}_air_mass_flux"].values for name in ("eastward", "northward"))
-        self.u_face, self.v_face = (w.astype(np.float32) for w in face_winds(*faces, air, self.grid))
+        east, north = (store[f"{name}_air_mass_flux"].values for name in ("eastward", "northward"))
+        self.u_face, self.v_face = (w.astype(np.float32) for w in face_winds(east, north, air, self.grid))
         self.size = (self.tracer**2).mean((2, 3, 4)) ** 0.5  # (tracer, time)
 
     def __len__(self) -> int:
@@ -151,13 +152,16 @@ def _mirrored_faces(north: np.ndarray) -> np.ndarray:
 
 
 def fit_scales(
-    normalizer, data: ClipDataset, samples: int, progress: Callable[[int], None] = lambda n: None
+    normalizer: Normalizer,
+    data: ClipDataset,
+    samples: int,
+    progress: Callable[[int], None] = lambda n: None,
 ) -> None:
     """Sets every scale of the normalizer but `remainder_std` from the first `samples` windows of `data`.
 
     Residuals of windows differ in size many times; theirs is a geometric mean over windows, which the few large ones do not rule.
     """
-    sums = {
+    sums: dict[str, Any] = {
         name: 0.0 for name in ("refined_std", "background_std", "residual_std", "u_std", "v_std", "flux_std")
     }
     square = lambda x: (x.double() ** 2).mean((1, 2, 3))  # noqa: E731

@@ -113,11 +113,14 @@ class WindClips(Dataset):
         coarse, lacking = [], []
         for first in range(0, store.sizes["time"], BLOCK):
             part = store[list(FINE_FLUXES)].isel(time=slice(first, first + BLOCK)).load()
-            fine = [torch.tensor(part[name].values, dtype=torch.float64) for name in FINE_FLUXES]
-            coarse.append(torch.stack(coarsen_fluxes(*fine, factor)).numpy())
-            lacking.append((subgrid_fluxes(*fine, factor) / fine_face_lengths(self.grid, factor)).float())
+            east, north = (torch.tensor(part[name].values, dtype=torch.float64) for name in FINE_FLUXES)
+            coarse.append(torch.stack(coarsen_fluxes(east, north, factor)).numpy())
+            beyond = subgrid_fluxes(east, north, factor)
+            lacking.append((beyond / fine_face_lengths(self.grid, factor)).float())
         faces = np.concatenate(coarse, axis=1)
-        air = AirMotion(store["surface_pressure"].values, *faces, float(store.attrs["step_seconds"]))
+        air = AirMotion(
+            store["surface_pressure"].values, faces[0], faces[1], float(store.attrs["step_seconds"])
+        )
         cell_winds = store["u"].values, store["v"].values
         self.winds = wind_inputs(air, cell_winds, self.grid, HybridLevels.from_dataset(store), factor)
         self.lacking = torch.cat(lacking)

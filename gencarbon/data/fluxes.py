@@ -40,9 +40,16 @@ class SyntheticFluxes:
             [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon], axis=-1
         )
 
-    def _blobs(self, rng, count: int, radius_deg: float, lat_range=(-90, 90)) -> np.ndarray:
+    def _blobs(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        radius_deg: float,
+        lat_range: tuple[float, float] = (-90, 90),
+    ) -> np.ndarray:
         """Gaussian bumps at random places, uniform on the sphere between two latitudes: (count, lat, lon)."""
-        s = rng.uniform(*np.sin(np.deg2rad(lat_range)), count)
+        low, high = np.sin(np.deg2rad(lat_range))
+        s = rng.uniform(low, high, count)
         lon = rng.uniform(0, 2 * np.pi, count)
         centre = np.stack([np.sqrt(1 - s**2) * np.cos(lon), np.sqrt(1 - s**2) * np.sin(lon), s], axis=-1)
         distance2 = 2 - 2 * np.einsum("yxc,kc->kyx", self._unit_vectors, centre)

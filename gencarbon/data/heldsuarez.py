@@ -28,7 +28,7 @@ STEP_MINUTES = {21: 30, 42: 15, 63: 12, 85: 10}  # stable for Held-Suarez jets w
 
 def _dinosaur() -> SimpleNamespace:
     """The modules of the dynamical core, and jax."""
-    names = (
+    names: tuple[str, ...] = (
         "coordinate_systems",
         "held_suarez",
         "primitive_equations",
@@ -56,7 +56,7 @@ class HeldSuarez:
     layers: int
     nlat: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.truncation not in STEP_MINUTES:
             raise InputError(f"truncation must be one of {sorted(STEP_MINUTES)}, got {self.truncation}")
 
@@ -113,7 +113,7 @@ class HeldSuarez:
         speed = float(specs.dimensionalize(1.0, si.meter / si.second).magnitude)
         pressure = float(specs.dimensionalize(1.0, si.pascal).magnitude)
 
-        def synthesise(state):
+        def synthesise(state: Any) -> tuple[Any, Any, Any]:
             u, v = dino.spherical_harmonic.vor_div_to_uv_nodal(cells, state.vorticity, state.divergence)
             ps = dino.jax.numpy.exp(cells.to_nodal(state.log_surface_pressure))[0]
             return u * speed, v * speed, ps * pressure
@@ -156,6 +156,6 @@ def pad_spectrum(state: dict[str, np.ndarray], coarse: HeldSuarez, fine: HeldSua
     return padded
 
 
-def _as_dict(state) -> dict[str, np.ndarray]:
+def _as_dict(state: Any) -> dict[str, np.ndarray]:
     fields = {"vorticity", "divergence", "temperature_variation", "log_surface_pressure"}
     return {name: np.asarray(getattr(state, name)) for name in sorted(fields)}

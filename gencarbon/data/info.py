@@ -248,12 +248,12 @@ def _closure(ds: xr.Dataset) -> dict[str, float]:
     load = lambda name: torch.tensor(np.asarray(two[name].values, np.float64))  # noqa: E731
     ps = conserve_air(load("surface_pressure"), grid)
     if FACE_FLUXES.keys() <= set(ds.data_vars):
-        faces = tuple(load(name)[0] for name in FACE_FLUXES)
+        east, north = (load(name)[0] for name in FACE_FLUXES)
     else:
-        faces = face_fluxes(load("u").mean(0), load("v").mean(0), ps.mean(0), grid, levels)
+        east, north = face_fluxes(load("u").mean(0), load("v").mean(0), ps.mean(0), grid, levels)
     seconds = float(step_of(ds["time"]) / np.timedelta64(1, "s"))
-    air = close(*faces, ps[0], ps[1], seconds, grid, levels)
-    return {f"closure_{k}": v for k, v in closure(*faces, air, seconds, grid).items()}
+    air = close(east, north, ps[0], ps[1], seconds, grid, levels)
+    return {f"closure_{k}": v for k, v in closure(east, north, air, seconds, grid).items()}
 
 
 def _area_mean(ds: xr.Dataset, field: xr.DataArray) -> float:

@@ -5,6 +5,7 @@ flux posterior. Member m of a sampled ensemble is given input member m modulo th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -14,14 +15,17 @@ from gencarbon.errors import InputError
 NAMES = "member", "realization", "number"  # of the dimension; the last is that of ERA5
 INPUT = "input"  # the dimension in a sampled ensemble of what differs between input members
 OF_MEMBER = "input_of_member"
+Input = TypeVar("Input", bound=xr.Dataset | None)
 
 
-def by_input_member(sets: dict[str, xr.Dataset | None]) -> list[dict[str, xr.Dataset | None]]:
+def by_input_member(sets: dict[str, Input]) -> list[dict[str, Input]]:
     """One set of inputs per input member; a dataset without members is shared by all. Raises InputError where their numbers differ."""
     dims = {
         role: next((n for n in NAMES if ds is not None and n in ds.dims), None) for role, ds in sets.items()
     }
-    sizes = {role: sets[role].sizes[dim] for role, dim in dims.items() if dim is not None}
+    sizes = {
+        role: ds.sizes[dims[role]] for role, ds in sets.items() if ds is not None and dims[role] is not None
+    }
     if len(set(sizes.values())) > 1:
         raise InputError(
             f"inputs with members need the same number of them, got {sizes}; select as many of each, in pairs, or average one of them"

@@ -8,6 +8,8 @@ window: that of the refined run and of the CO2 which the fluxes add, combined so
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -23,6 +25,9 @@ class Normalizer(ModelMixin, ConfigMixin):
 
     All scales are dimensionless after division by the window's amplitude, but those of wind (m s-1).
     """
+
+    config_name: Any
+    config: Any
 
     @register_to_config
     def __init__(self, levels: int = 8):
@@ -81,7 +86,7 @@ class Normalizer(ModelMixin, ConfigMixin):
         return self.remainder_std[:, None, None, None]
 
 
-def clock(times, lon: Tensor) -> Tensor:
+def clock(times: np.ndarray, lon: Tensor) -> Tensor:
     """sin, cos of local solar time and of the time of year at the first frame: (4, lon). times: datetime64 array; lon degrees."""
     first = np.datetime64(times[0], "s")
     day = (first - first.astype("datetime64[D]").astype("datetime64[s]")).astype(int) / SECONDS_PER_DAY

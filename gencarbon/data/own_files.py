@@ -147,15 +147,15 @@ class FilesBuild:
         middle = lambda x: torch.cat([(x[:-1] + x[1:]) / 2, x[-1:]])[:frames]  # noqa: E731
         east, north = (face.numpy() for face in face_fluxes(middle(u), middle(v), middle(ps), grid, levels))
         co2, flux = (load(*of)[:frames].numpy() for of in (("background", "co2"), ("fluxes", "flux")))
-        tracer, ps = (co2 - BASE_CO2)[None], ps[:frames].numpy()
+        tracer, pressure = (co2 - BASE_CO2)[None], ps[:frames].numpy()
         run = OfflineRun(grid, levels, self.config.background_scheme)
-        states = run.states(tracer[:, 0], flux[None], AirMotion(ps, east, north, self.step_seconds))
+        states = run.states(tracer[:, 0], flux[None], AirMotion(pressure, east, north, self.step_seconds))
         field = TRACER[1:]
         ds = xr.Dataset(
             {
                 "u": (field, u[:frames].numpy()),
                 "v": (field, v[:frames].numpy()),
-                "surface_pressure": (("time", "lat", "lon"), ps),
+                "surface_pressure": (("time", "lat", "lon"), pressure),
                 "eastward_air_mass_flux": (field, east),
                 "northward_air_mass_flux": (field, north),
                 "tracer": (TRACER, tracer),

@@ -66,9 +66,9 @@ def prepared(
     role: str, files: Iterable[str | Path], times: np.ndarray, cells: LatLonGrid, layers: HybridLevels
 ) -> xr.Dataset:
     """A source as `role` (winds, fluxes, initial, background) at `times`, lazily, ready for sampling. Raises InputError."""
-    files = [str(file) for file in files]
-    source = listed(files)
-    ds = read(open_source(files))
+    names = [str(file) for file in files]
+    source = listed(names)
+    ds = read(open_source(names))
     missing = [name for name in WANTED[role] if name not in ds]
     if missing:
         held = ", ".join(map(str, ds.data_vars)) or "no variable"

@@ -6,12 +6,14 @@ Sources: air_mass, co2, u, v, flux, cell_area, time_bounds as `readers.base` giv
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import xarray as xr
 
 from gencarbon.constants import GRAVITY
 from gencarbon.data.refusal import refusal
+from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.variables import describe
 
@@ -28,7 +30,7 @@ def overlaps(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def _around(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """`overlaps` of longitudes, degrees, which come again after 360."""
-    return sum(overlaps(source + turn, target) for turn in (-360.0, 0.0, 360.0))
+    return cast(np.ndarray, sum(overlaps(source + turn, target) for turn in (-360.0, 0.0, 360.0)))
 
 
 def _summed(own: LatLonGrid, cells: LatLonGrid) -> Callable[[xr.DataArray], xr.DataArray]:
@@ -158,7 +160,9 @@ def _means(ds: xr.Dataset, ends: np.ndarray, source: str) -> xr.Dataset:
     return describe(made.assign(time_bounds=(("time", "bounds"), np.stack([ends[:-1], ends[1:]], axis=1))))
 
 
-def _uncovered(source: str, first, last, begin, end):
+def _uncovered(
+    source: str, first: np.datetime64, last: np.datetime64, begin: np.datetime64, end: np.datetime64
+) -> InputError:
     show = lambda t: str(t.astype("datetime64[m]"))  # noqa: E731
     return refusal(
         f"{source}: time",

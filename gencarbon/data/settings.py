@@ -15,8 +15,8 @@ class RefinedConfig(Config):
     """The refined run from which the networks start: the coarse air mass fluxes on finer cells."""
 
     scheme: Scheme = "ppm"
-    factor: int = Field(3, ge=1, description="its cells are this much finer")
-    segment_days: int = Field(30, gt=0, description="in training it begins again after so many days")
+    factor: int = Field(default=3, ge=1, description="its cells are this much finer")
+    segment_days: int = Field(default=30, gt=0, description="in training it begins again after so many days")
 
 
 class SplitConfig(Config):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -24,7 +26,7 @@ def canonical_datasets(
     base, dims = float(store.attrs["base_co2_ppm"]), ("time", "level", "lat", "lon")
     grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
     coords = {name: ds[name] for name in ("time", "lat", "lon")} | level_coordinates(levels)
-    made = {
+    made: dict[str, dict[str, Any]] = {
         "winds": {name: (ds[name].dims, ds[name].values) for name in WINDS},
         "fluxes": {"flux": (("time", "lat", "lon"), total("tracer_flux"))},
         "background": {"co2": (dims, base + total("tracer_background"))},

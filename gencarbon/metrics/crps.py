@@ -107,7 +107,8 @@ def _points(
 
 def _room(M: int, kind: type) -> tuple[Array, NDArray[Any], Array, NDArray[Any]]:
     """Memory for differences of some points and for sorting a few of them, each as numbers and as integers."""
-    z, numbers = np.zeros(M * STAGE, kind), workspace(M, kind)
+    z: Array = np.zeros(M * STAGE, kind)
+    numbers = workspace(M, kind)
     return z, z.view(INTEGERS[z.dtype]), numbers, numbers.view(INTEGERS[z.dtype])
 
 

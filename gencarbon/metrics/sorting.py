@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-COMPILED = {
+COMPILED: dict[str, Any] = {
     "nogil": True,
     "cache": True,
     "fastmath": {"reassoc", "contract"},

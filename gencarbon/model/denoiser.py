@@ -6,6 +6,8 @@ known (batch, time), 1 where a frame is known; sigma (batch, time), 0 where it i
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
@@ -27,6 +29,9 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
     one_step: with a third network, like the denoiser's, that goes from noise to a sample at once.
     """
 
+    config_name: Any
+    config: Any
+
     @register_to_config
     def __init__(
         self,
@@ -47,7 +52,7 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         self.one_step_net = (
             WindowUNet(common + outputs, outputs, tuple(widths), blocks, frames=frames) if one_step else None
         )
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
 
     @staticmethod
     def scale(residual: Tensor, known: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ def sphere_pad(x: Tensor) -> Tensor:
 class SphereConv(nn.Conv2d):
     """A 3 x 3 convolution on the sphere."""
 
+    bias: Tensor
+
     def __init__(self, inputs: int, outputs: int, zero: bool = False):
         super().__init__(inputs, outputs, 3)
         if zero:
@@ -51,6 +53,8 @@ class ResidualBlock(nn.Module):
 
 class NoiseEmbedding(nn.Module):
     """ln(sigma) of every frame -> Fourier features -> one vector for the window."""
+
+    frequency: Tensor
 
     def __init__(self, frames: int, width: int, features: int = 16):
         super().__init__()

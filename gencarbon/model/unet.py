@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,7 +45,8 @@ class WindowUNet(nn.Module):
     def forward(self, x: Tensor, log_sigma: Tensor | None = None) -> Tensor:
         embedding = None if self.noise is None else self.noise(log_sigma)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
-        skips = []
+        skips: list[Tensor] = []
+        stage: Any  # an nn.ModuleList
         for k, stage in enumerate(self.down):
             x = functional.avg_pool2d(x, 2) if k else x
             for block in stage:

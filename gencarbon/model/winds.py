@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
@@ -16,6 +18,9 @@ class WindNetwork(ModelMixin, ConfigMixin):
     levels; factor: finer cells on a side of a coarse one; context: steps before and after; fields: of a level and step. Fluxes are per
     metre of face, in any one unit; `input_std` and `lacking_std` hold their sizes by level and field or direction.
     """
+
+    config_name: Any
+    config: Any
 
     @register_to_config
     def __init__(
@@ -32,7 +37,7 @@ class WindNetwork(ModelMixin, ConfigMixin):
         self.register_buffer("lacking_std", torch.ones(levels, 2))
         inputs, outputs = (2 * context + 1) * levels * fields + 2, levels * 2 * factor**2
         self.network = WindowUNet(inputs, outputs, tuple(widths), blocks, frames=0)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
 
     def forward(self, winds: Tensor, lat: Tensor) -> Tensor:
         """winds: (batch, 2 context + 1, level, field, lat, lon), the step itself in the middle; lat: degrees, (lat,).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ def forecasts_of(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) 
         )
     for k in range(config.dates):
         first = round(k * last / max(1, config.dates - 1))
-        sets = canonical_datasets(store, slice(first, first + config.frames))
+        sets: dict[str, Any] = canonical_datasets(store, slice(first, first + config.frames))
         truth = sets.pop("reference")
         made.append((pipe.forecasts(**sets)[0], truth))
     return made
@@ -91,7 +91,8 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
 
     A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
     """
-    variance, squared_error = 0.0, 0.0
+    variance: Any = 0.0
+    squared_error: Any = 0.0
     for k, (forecasts, truth) in enumerate(cases):
         members = run_members(forecasts, config.seed + k, range(config.members), torch.get_num_threads())
         co2 = np.stack([made[1:] for _, made, _ in members])

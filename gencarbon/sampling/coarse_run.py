@@ -34,8 +34,8 @@ def air_motion(winds: xr.Dataset, grid: LatLonGrid, levels: HybridLevels, step_s
         return AirMotion(ps.numpy(), east, north, step_seconds)
     middle = lambda x: torch.cat([(x[:-1] + x[1:]) / 2, x[-1:]])  # noqa: E731
     u, v = (middle(torch.tensor(load(name))) for name in ("u", "v"))
-    east, north = face_fluxes(u, v, middle(ps), grid, levels)
-    return AirMotion(ps.numpy(), east.numpy(), north.numpy(), step_seconds)
+    faces = face_fluxes(u, v, middle(ps), grid, levels)
+    return AirMotion(ps.numpy(), faces[0].numpy(), faces[1].numpy(), step_seconds)
 
 
 def coarse_run(

@@ -20,6 +20,9 @@ BY_NAME = SAMPLERS | {"one_step": ONE_STEP}
 class ModelGrid(ModelMixin, ConfigMixin):
     """Cells, levels and time step of a checkpoint and its refined run, as a component that diffusers can save."""
 
+    config_name: Any
+    config: Any
+
     @register_to_config
     def __init__(
         self,
@@ -55,6 +58,9 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
     where no state is known. frame_scale multiplies the sample itself, by frame of every window but the first, one value each or one for
     all: the noise of a frame hardly tells its spread. All are fitted on validation.
     """
+
+    config_name: Any
+    config: Any
 
     @register_to_config
     def __init__(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gencarbon.constants import SECONDS_PER_DAY, kgkg_to_ppm
@@ -61,7 +62,7 @@ class Forecast:
         return window_starts(len(self.given.time), self.pipe.frames, self.given.initial is not None)
 
     @cached_property
-    def frame_of_window(self) -> Array:
+    def frame_of_window(self) -> NDArray[np.int64]:
         """Of every frame, (time,): as which frame of a window it was made; 0 where it was known."""
         made = np.zeros(len(self.given.time), np.int64)
         for start in reversed(self.starts):  # the first window that has a frame makes it
@@ -132,7 +133,9 @@ class Forecast:
         """Everything of an ensemble dataset but its members."""
         return self.given.template().assign(co2_refined=(dims, self.refined))
 
-    def _window_of_member(self, k: int, known: int, past: np.ndarray, seed: int, member: int | None):
+    def _window_of_member(
+        self, k: int, known: int, past: np.ndarray, seed: int, member: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         w, pipe = self.window(k), self.pipe
         mask = (torch.arange(pipe.frames, device=pipe.device) < known).float()[None]
         residual = torch.zeros_like(w["refined"])

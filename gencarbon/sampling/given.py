@@ -87,10 +87,10 @@ class Given:
             else "the budget of every frame",
             "notes": "; ".join(inputs.notes) or "inputs used as given",
         }
-        fields = (load(inputs.winds, name) for name in ("u", "v", "surface_pressure"))
+        u, v, ps = (load(inputs.winds, name) for name in ("u", "v", "surface_pressure"))
         blocks = width if conserve else None
         time = inputs.winds["time"].values
-        made = cls(grid, inputs.winds, time, *fields, air, flux, coarse, start, about, blocks)
+        made = cls(grid, inputs.winds, time, u, v, ps, air, flux, coarse, start, about, blocks)
         return made if blocks is None else replace(made, about=about | made._departures())
 
     def _departures(self) -> dict[str, str]:

@@ -7,12 +7,12 @@ import json
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import xarray as xr
-from diffusers import DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils import logging
 
 from gencarbon.data.input_members import by_input_member, united
@@ -36,7 +36,13 @@ class CO2Pipeline(DiffusionPipeline):
     normalizer: scales; grid: cells, levels and step; winds: what finer winds add to the refined run, None for interpolated winds only.
     """
 
-    _optional_components: ClassVar[list[str]] = ["winds"]
+    _optional_components: ClassVar[list[str]] = ["winds"]  # type: ignore[misc]
+    denoiser: ResidualDenoiser
+    scheduler: NoiseSchedule
+    normalizer: Normalizer
+    grid: ModelGrid
+    winds: WindNetwork | None
+    source: str
 
     def __init__(
         self,
@@ -48,7 +54,7 @@ class CO2Pipeline(DiffusionPipeline):
     ):
         super().__init__()
         for network in filter(None, (denoiser, winds)):
-            network.eval().to(memory_format=torch.channels_last)
+            network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
             for (
                 parameter
             ) in network.parameters():  # loaded weights lie where the file put them; sums depend on alignment
@@ -58,7 +64,7 @@ class CO2Pipeline(DiffusionPipeline):
         )
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, **kwargs) -> CO2Pipeline:
+    def from_pretrained(cls, name: str | os.PathLike, **kwargs: Any) -> CO2Pipeline:  # type: ignore[override]
         """A shipped checkpoint by name ("hsco2"), a folder, or a hub id. Safetensors only."""
         shipped = SHIPPED / str(name)
         path = str(shipped) if shipped.is_dir() else str(name)
@@ -75,7 +81,7 @@ class CO2Pipeline(DiffusionPipeline):
         pipe.source = str(name)
         return pipe
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:  # type: ignore[override]
         """As diffusers does it, without the name of the folder that the components once came from."""
         super().save_pretrained(save_directory, **kwargs)
         for path in Path(save_directory).rglob("*.json"):
@@ -124,7 +130,12 @@ class CO2Pipeline(DiffusionPipeline):
         """Checked inputs as one `Forecast` per input member, and the template of an ensemble of `members`. Raises InputError before any
         work."""
         _ = self.sampling_network  # refused now rather than after the coarse run
-        sets = {"winds": winds, "fluxes": fluxes, "background": background, "initial": initial}
+        sets: dict[str, Any] = {
+            "winds": winds,
+            "fluxes": fluxes,
+            "background": background,
+            "initial": initial,
+        }
         given = [Given.read(self.grid, **one, conserve=conserve) for one in by_input_member(sets)[:members]]
         window_starts(
             len(given[0].flux), self.frames, given[0].initial is not None

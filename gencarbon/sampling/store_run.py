@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from accelerate import PartialState
 
 from gencarbon.data.checks import refuse_existing
@@ -19,7 +19,7 @@ from gencarbon.sampling.pipeline import CO2Pipeline
 
 def sample_to_store(
     pipe: CO2Pipeline,
-    inputs: dict[str, xr.Dataset | None],
+    inputs: dict[str, Any],
     members: int,
     seed: int,
     out: Path,
@@ -54,6 +54,7 @@ def sample_to_store(
     windows = len(forecasts[0].starts) + (forecasts[0].given.initial is not None)
     tick = start(windows * len(mine))
     for member, co2, correction in run_members(forecasts, seed, mine, _workers(state.num_processes), tick):
+        assert member is not None
         writer.write(member, 0, co2, correction)
         writer.finish_member(member)
     state.wait_for_everyone()

@@ -45,4 +45,5 @@ class LearntSubgrid:
         device, lat = self.network.device, torch.tensor(self.grid.lat)
         made = self.network(window.to(device), lat.to(device))[0].cpu().double()
         lacking = settled(made * self.lengths, self.factor)
-        return tuple(from_cells(lacking[:, c], self.factor) for c in (0, 1))
+        east, north = (from_cells(lacking[:, c], self.factor) for c in (0, 1))
+        return east, north

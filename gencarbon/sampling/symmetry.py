@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -22,10 +24,11 @@ def transformed(
 
 
 def equivariance_error(
-    pipe: CO2Pipeline, sets: dict[str, xr.Dataset], amplitude: float, offset: float, base: float = 400.0
+    pipe: CO2Pipeline, sets: dict[str, Any], amplitude: float, offset: float, base: float = 400.0
 ) -> float:
     """Largest departure of a member from the law, relative to the standard deviation of its CO2 (dimensionless)."""
     plain = pipe(**sets, members=1, seed=0)["co2"].values
-    moved = pipe(**transformed(sets, amplitude, offset, base), members=1, seed=0)["co2"].values
+    others: dict[str, Any] = transformed(sets, amplitude, offset, base)
+    moved = pipe(**others, members=1, seed=0)["co2"].values
     expected = base + amplitude * (plain - base) + offset
     return float(np.abs(moved - expected).max() / (amplitude * plain.std()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,7 +72,8 @@ def remainder_loss(
 ) -> Tensor:
     """EDM loss of the denoiser, weight (sigma^2 + 1) / sigma^2 (Karras et al. 2022, eq. 8). unit: remainder units, (level, 1, 1, 1)."""
     mean, target = _remainder(model, window, unit)
-    sigma = draw_noise_levels(*window.known.shape, generator).to(target.device)
+    batch, frames = window.known.shape
+    sigma = draw_noise_levels(batch, frames, generator).to(target.device)
     noise = torch.randn(target.shape, generator=generator).to(target.device)
     level = sigma[:, None, :, None, None]
     denoised = model(target + level * noise, sigma, window.cond, mean, window.known)
@@ -94,7 +96,7 @@ def one_step_loss(
     cond = {name: several(x) for name, x in window.cond.items()}
     made = model(SIGMA_MAX * noise, level, cond, several(mean), known, model.one_step_net)
     members = made.unflatten(0, (len(target), config.members)).movedim(1, 0)
-    total = 0.0
+    total: Any = 0.0
     for cells in config.squares:
         pool = lambda x, n=cells: functional.avg_pool2d(x.flatten(0, -3), n).unflatten(0, x.shape[:-2])  # noqa: E731
         score = almost_fair_crps(pool(members), pool(target), config.alpha)

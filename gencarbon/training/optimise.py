@@ -56,7 +56,7 @@ class Optimisation:
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _warm_cosine(k, phase))
         ema = EMAModel(network.parameters(), decay=phase.ema)
-        parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "ema": ema}
+        parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule, "ema": ema}
         step, saved = 0, self.folder / f"{name}.resume.pt"
         if saved.exists():
             state = torch.load(saved, weights_only=True)
@@ -70,7 +70,9 @@ class Optimisation:
             self.accelerator.backward(loss)
             self._average_gradients(network)
             norm = self.accelerator.clip_grad_norm_(network.parameters(), phase.clip)
-            optimizer.step(), schedule.step(), optimizer.zero_grad()
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
             ema.step(network.parameters())
             step += 1
             if step % 20 == 0 or step == phase.steps:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import xarray as xr
@@ -130,15 +131,16 @@ class Trainer:
                 self.model.remainder_net,
                 lambda w, g: remainder_loss(self.model, w, unit, g),
             )
-        if config.one_step is not None:
+        one_step = config.one_step
+        if one_step is not None:
             begun = self.begin is not None and self.begin.denoiser.one_step_net is not None
-            if config.one_step.from_denoiser and not begun:
+            if one_step.from_denoiser and not begun:
                 self.model.one_step_net.load_state_dict(self.model.remainder_net.state_dict())
             self._phase(
                 "one_step",
-                config.one_step,
+                one_step,
                 self.model.one_step_net,
-                lambda w, g: one_step_loss(self.model, w, unit, config.one_step, g),
+                lambda w, g: one_step_loss(self.model, w, unit, one_step, g),
             )
         if self.accelerator.is_main_process:
             self.pipeline().save_pretrained(folder / "pipeline")
@@ -189,7 +191,7 @@ class Trainer:
         self.geometry = self._on_device(self.train.geometry)
 
     def _clips(
-        self, store: xr.Dataset, name: str, length: int, seed: int, segment: int | None = None, **kwargs
+        self, store: xr.Dataset, name: str, length: int, seed: int, segment: int | None = None, **kwargs: Any
     ) -> ClipDataset:
         """Windows of a store with its backgrounds, and the refined run of this name. segment: its frames, see `refined_run_of`."""
         grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
@@ -237,7 +239,7 @@ class Trainer:
     def _on_device(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: x.to(self.accelerator.device) for name, x in tensors.items()}
 
-    def _batches(self, name: str, step: int, steps: int):
+    def _batches(self, name: str, step: int, steps: int) -> DataLoader:
         """Batches from `step` on, cut evenly over processes; the two phases see different samples."""
         config, process, count = self.config, self.accelerator.process_index, self.accelerator.num_processes
         of_mean, of_remainder = (p.steps if p else 0 for p in (config.mean, config.remainder))
@@ -257,7 +259,7 @@ class Trainer:
         collate = lambda chunk: default_collate([self.validation[i] for i in chunk])  # noqa: E731
         return [self._ready(collate(c), known.expand(len(c), -1)) for c in chunks]
 
-    def _validate(self, loss_of) -> float:
+    def _validate(self, loss_of: Callable[[Window, torch.Generator], Tensor]) -> float:
         generator = torch.Generator().manual_seed(0)
         losses = [float(loss_of(window, generator)) for window in self._validation_windows()]
         return math.fsum(losses) / len(losses)

@@ -19,12 +19,13 @@ from gencarbon.training.settings import TrainConfig
 def train_winds(loop: Optimisation, config: TrainConfig, stores: Mapping[str, xr.Dataset]) -> WindNetwork:
     """Squared error of what a step lacks, area-weighted, each level and direction in units of its size."""
     assert config.winds is not None
+    steps = config.winds.steps
     done = loop.folder / "winds"
     if done.exists():
         return WindNetwork.from_pretrained(done).to(loop.accelerator.device).eval()
     processes, process = loop.accelerator.num_processes, loop.accelerator.process_index
     shape, batch = (config.refined.factor, config.winds.context), config.winds.batch
-    train = WindClips(stores["train"], *shape, config.winds.steps * batch * processes, config.seed)
+    train = WindClips(stores["train"], *shape, steps * batch * processes, config.seed)
     held = WindClips(stores["validation"], *shape, config.validation_windows, 0, augment=False)
     network = WindNetwork(stores["train"].sizes["level"], *shape, widths=config.widths, blocks=config.blocks)
     network.to(loop.accelerator.device)
@@ -39,7 +40,7 @@ def train_winds(loop: Optimisation, config: TrainConfig, stores: Mapping[str, xr
         return (miss**2 * weight.to(miss)).mean()
 
     def batches(step: int) -> DataLoader:
-        first = [(k * processes + process) * batch for k in range(step, config.winds.steps)]
+        first = [(k * processes + process) * batch for k in range(step, steps)]
         indices = [i + j for i in first for j in range(batch)]
         return DataLoader(Subset(train, indices), batch_size=batch)
 

@@ -16,6 +16,8 @@ Shapes: q (..., tracer, level, lat, lon); mass and moved broadcast against it, k
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -72,7 +74,16 @@ def advect_up(
     return _advect(q, around, mass, moved, stencils or vertical_stencils(scheme, mass), scheme, limited, UP)
 
 
-def _advect(q, around, mass, moved, stencils, scheme, limited, dim) -> tuple[Tensor, Tensor]:
+def _advect(
+    q: Tensor,
+    around: Tensor,
+    mass: Tensor,
+    moved: Tensor,
+    stencils: Stencils,
+    scheme: str,
+    limited: bool,
+    dim: int,
+) -> tuple[Tensor, Tensor]:
     """A step along `dim` with nothing through the outermost faces."""
     n = q.shape[dim] - 1
     inner = moved.narrow(dim, 1, n)
@@ -87,7 +98,9 @@ def _advect(q, around, mass, moved, stencils, scheme, limited, dim) -> tuple[Ten
     return q, mass_new
 
 
-def _face_flux(around, mass, moved, stencils: Stencils, scheme: str, limited: bool, dim: int) -> Tensor:
+def _face_flux(
+    around: Tensor, mass: Tensor, moved: Tensor, stencils: Stencils, scheme: str, limited: bool, dim: int
+) -> Tensor:
     """Tracer through the faces between n cells (n - 1 along `dim`); `around` has the cells and a halo of two on each side."""
     faces = moved.shape[dim]
     behind, ahead = mass.narrow(dim, 0, faces), mass.narrow(dim, 1, faces)
@@ -117,7 +130,7 @@ def _parabola(moved: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _along_flow(
-    forward_edge: Stencil, backward_edge: Stencil, forward: Tensor, dim: int
+    forward_edge: Stencil, backward_edge: tuple[Any, ...], forward: Tensor, dim: int
 ) -> list[Tensor | float]:
     """A stencil of the upwind cell in the order of the flow: the last weight is furthest downwind."""
     faces = forward.shape[dim]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def gaussian_hills(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
 def cosine_bells(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     """Two bells of radius 1/2 from 0.1 to 1, once differentiable."""
     r = [np.minimum(_distance(lat, lon, c) / 0.5, 1) for c in CENTRES]
-    return 0.1 + 0.9 * sum((1 + np.cos(np.pi * a)) / 2 for a in r)
+    return 0.1 + 0.9 * cast(np.ndarray, sum((1 + np.cos(np.pi * a)) / 2 for a in r))
 
 
 def slotted_cylinders(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:

@@ -6,13 +6,17 @@ xi = psi(chi) = 0.9 - 0.8 chi^2 at the start, and for ever in the exact solution
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 LOW, HIGH = 0.1, 1.0  # range of chi, the cosine bells
 POINTS = 200  # points of the curve among which the nearest is sought, before refinement
 
+Value = TypeVar("Value", float, np.ndarray)
 
-def partner(chi: np.ndarray) -> np.ndarray:
+
+def partner(chi: Value) -> Value:
     """xi = psi(chi)."""
     return 0.9 - 0.8 * chi**2
 

@@ -89,7 +89,7 @@ class ColumnMixing:
     entrained: Tensor | None = None
     detrained: Tensor | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.entrained is None) != (self.detrained is None):
             raise InputError(
                 "an updraft needs both entrained and detrained air, got one of them; give both or neither"
@@ -125,6 +125,7 @@ class ColumnMixing:
                 )
 
     def _updraft(self) -> Tensor:
+        assert self.entrained is not None and self.detrained is not None
         return torch.cumsum(self.entrained - self.detrained, -3)
 
     def operator(self, mass: Tensor, seconds: float) -> Tensor:
@@ -151,6 +152,7 @@ class ColumnMixing:
 
         Plume: (U_below + E) c = U_below c_below + E q; U = sum of E - D. Heimann and Keeling (1989, doi:10.1029/GM055p0237).
         """
+        assert self.entrained is not None
         entrained, updraft = self.entrained.movedim(-3, -1), self._updraft().movedim(-3, -1).clamp(min=0)
         below = torch.cat([torch.zeros_like(updraft[..., :1]), updraft[..., :-1]], -1)
         passing = below + entrained

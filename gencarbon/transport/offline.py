@@ -73,22 +73,22 @@ class OfflineRun:
         halves, whose air fluxes come from the parabola in time through three steps' means.
         """
         if self.factor == 1:
-            faces = (torch.as_tensor(f[k]).double() for f in (air.east, air.north))
-            closed = self.transport.close(*faces, ps[k], ps[k + 1], air.seconds)
+            east, north = (torch.as_tensor(f[k]).double() for f in (air.east, air.north))
+            closed = self.transport.close(east, north, ps[k], ps[k + 1], air.seconds)
             return self.transport.step(q, closed, flux, air.seconds)
         added = flux.repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
         middle, seconds = (ps[k] + ps[k + 1]) / 2, air.seconds / 2
         before, after = max(k - 1, 0), min(k + 1, len(air.east) - 1)
         curved = lambda f, sign: f(k) + sign * (f(after) - f(before)) / 8  # noqa: E731
         for sign, start, end in ((-1, ps[k], middle), (1, middle, ps[k + 1])):
-            half = (
+            east, north = (
                 curved(lambda j, f=f: torch.as_tensor(f[j]).double(), sign) for f in (air.east, air.north)
             )
-            faces = refine_fluxes(*half, self.factor)
+            east, north = refine_fluxes(east, north, self.factor)
             if self.subgrid is not None:
                 lacking = (curved(lambda j, c=c: self.subgrid(j)[c], sign) for c in range(2))
-                faces = tuple(face + more for face, more in zip(faces, lacking))
-            q = self.transport.step(q, self.transport.close(*faces, start, end, seconds), added, seconds)
+                east, north = (face + more for face, more in zip((east, north), lacking))
+            q = self.transport.step(q, self.transport.close(east, north, start, end, seconds), added, seconds)
         return q
 
     def pressure(self, air: AirMotion) -> Tensor:

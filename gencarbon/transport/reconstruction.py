@@ -7,6 +7,7 @@ stencil everywhere; layers of unequal mass have one per cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -94,7 +95,7 @@ def cell_edges(
     return left - here, right - here
 
 
-def _face_stencil(stencils: tuple[Stencil, Stencil], dim: int) -> Stencil:
+def _face_stencil(stencils: tuple[Stencil, tuple[Any, ...]], dim: int) -> Stencil:
     """Four weights of each face, of which there is one more than cells: left edges, and the right edge of the last cell."""
     return tuple(
         torch.cat([a, b.narrow(dim, b.shape[dim] - 1, 1)], dim) if isinstance(a, Tensor) else a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
@@ -40,7 +41,7 @@ class Transport:
     dtype: torch.dtype = torch.float64
     compiled: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_grid(self.grid)
         if self.scheme not in SCHEMES:
             raise InputError(f"scheme must be one of {SCHEMES}, got {self.scheme!r}")
@@ -102,7 +103,7 @@ class Transport:
         stencils = tuple(tuple(work(weight) for weight in edge) for edge in edges)
         column = mixing or self._mixing
         operator = column and work(column.operator(torch.minimum(air.mass_start, air.mass_end), dt))
-        take = _compiled_substep() if self.compiled else _substep
+        take: Callable[..., tuple[Tensor, Tensor]] = _compiled_substep() if self.compiled else _substep
         state, mass, gain = work(q - mean), work(start), work(added * dt)
         for k in range(substeps):
             back = k % 2 == 1
@@ -163,7 +164,7 @@ def _substep(
 
 
 @cache
-def _compiled_substep():
+def _compiled_substep() -> Callable[..., tuple[Tensor, Tensor]]:
     return torch.compile(_substep, dynamic=False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -38,7 +40,7 @@ def _read_molefraction(ds: xr.Dataset) -> xr.Dataset:
     co2 = base.numbers(ds, "co2", "co2", source)
     air = base.numbers(ds, "air_mass", "air_mass", source)
     area = xr.DataArray(LatLonGrid.from_dataset(ds).area, dims=("lat", "lon"))
-    wind = {name: base.numbers(ds, name, name, source) for name in ("u", "v") if name in ds}
+    wind: dict[str, Any] = {name: base.numbers(ds, name, name, source) for name in ("u", "v") if name in ds}
     if "pressure" in ds and "level_interface" in ds["pressure"].dims:
         _check_layers(air, ds["pressure"], area, top_first, source)
     humidity = ds.get("specific_humidity")
