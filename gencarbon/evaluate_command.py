@@ -64,13 +64,13 @@ def evaluate_to_folder(
     if winds is not None:
         name = next(iter(scores))
         scores[name] = scores[name].merge(transport_residual(first, inputs.reference, winds))
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    unfinished = out.with_name(out.name + ".partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        _write(inputs, scores, comparison, observed, partial)
-        partial.rename(out)
+        _write(inputs, scores, comparison, observed, unfinished)
+        unfinished.rename(out)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
     tables = [scorecard(s) for s in scores.values()] + (
         [comparison_table(comparison)] if comparison is not None and len(sums) > 1 else []

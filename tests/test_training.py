@@ -386,7 +386,9 @@ def test_two_processes_of_one_window_train_the_wind_network_as_one_of_two(data, 
         call = [*launch, "-m", "gencarbon", "train", str(cache / "t.yaml")]
         done = subprocess.run(call, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr[-2000:]
-        found[processes, batch] = torch.load(cache / "runs" / "t" / "winds.pt", weights_only=True)
-    apart = lambda a, b: max(float((a[k] - b[k]).abs().max()) for k in a)  # noqa: E731
-    # Adam divides by the size of the gradient, so round-off grows; without the average, two of one are one of one
-    assert apart(found[1, 2], found[2, 1]) < 2e-4 < 1e-3 < apart(found[1, 2], found[1, 1])
+        state = torch.load(cache / "runs" / "t" / "winds.resume.pt", weights_only=True)["optimizer"]["state"]
+        found[processes, batch] = torch.cat([one["exp_avg"].flatten() for one in state.values()])
+    # Mean gradients, not weights: Adam moves a weight whose gradient is nothing but round-off as far as any other, on some processors
+    # up or down by chance. Without the average over processes, two of one are one of one, and their gradients as far apart as any.
+    apart = lambda a, b: float((a - b).norm() / a.norm())  # noqa: E731
+    assert apart(found[1, 2], found[2, 1]) < 0.02 < 0.5 < apart(found[1, 2], found[1, 1])
