@@ -82,3 +82,18 @@ def test_updrafts_that_do_not_add_up_are_refused():
 def test_a_plume_above_the_lid_is_refused():
     with pytest.raises(InputError, match="set sigma_base and sigma_top within"):
         Convection().plume(HybridLevels((0, 0), (1, 0.95)), LatLonGrid.equiangular(8, 16))
+
+
+def test_eddies_alone_by_elimination_are_what_a_dense_solver_finds():
+    """A plume that carries nothing takes the dense way; one interface without exchange, one with a thousand times its air."""
+    rng = np.random.default_rng(5)
+    mass = torch.tensor(rng.uniform(1e14, 5e14, (7, 4, 8)))
+    exchange = torch.tensor(rng.uniform(0, 1e11, (6, 4, 8)))
+    exchange[2], exchange[4] = 0, 1e14
+    nothing = torch.zeros_like(mass)
+    made = ColumnMixing(exchange).operator(mass, 3600.0)
+    dense = ColumnMixing(exchange, nothing, nothing).operator(mass, 3600.0)
+    assert made.shape == dense.shape == (6, 6, 4, 8)
+    assert (made - dense).abs().max() < 1e-12 * dense.abs().max()
+    other = ColumnMixing(exchange * (1 + 1e-6)).operator(mass, 3600.0)
+    assert (other - dense).abs().max() > 1e-9 * dense.abs().max()  # and it would be seen
