@@ -21,7 +21,6 @@ from gencarbon.data.refined import beginnings_of
 from gencarbon.data.views import canonical_datasets
 from gencarbon.grid import coarsen_mean
 from gencarbon.metrics import budget_error_of_masses, crps_biased, crps_fair
-from gencarbon.sampling.calibrate import LARGEST, CalibrateConfig, calibrate, forecasts_of, spread_to_error
 from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.training.losses import almost_fair_crps, draw_known, prepare
 from gencarbon.training.settings import TrainConfig
@@ -296,60 +295,6 @@ def test_a_store_holds_what_users_sample_from():
 @pytest.mark.parametrize("name", ["train_hsco2_base", "train_hsco2", "train_hsco2_twin", "train_tiny"])
 def test_shipped_training_configs_load(name):
     assert isinstance(load_any(f"configs/{name}.yaml"), TrainConfig)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_calibration_moves_the_knob_towards_spread_equal_to_error():
-    pipe = tiny_pipeline(steps=4)
-    config = CalibrateConfig(
-        kind="calibrate", data="t", checkpoint="t", dates=2, frames=8, members=3, rounds=1
-    )
-    before, level, lead, frame = spread_to_error(forecasts_of(pipe, store(), config), config)
-    assert frame.shape == (4,) and (frame[:2] == 1).all() and (frame[2:] != 1).all()  # two frames are shared
-    scheduler = calibrate(pipe, store(), config, lambda s: None)
-    assert scheduler.config.noise_scale == pytest.approx(1 / level) and lead == pytest.approx(before)
-    after = spread_to_error(forecasts_of(pipe, store(), config), config)
-    assert abs(np.log(after[0])) < abs(np.log(before))
-    assert np.abs(np.log(after[1])).max() < np.abs(np.log(level)).max()
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_scale_by_lead_follows_the_lead(tmp_path):
-    pipe = tiny_pipeline(steps=4)
-    config = CalibrateConfig(
-        kind="calibrate",
-        data="t",
-        checkpoint="t",
-        dates=1,
-        frames=13,
-        members=3,
-        rounds=1,
-        lead_days=(0.25, 2.0),
-    )
-    cases, said = forecasts_of(pipe, store(), config), []
-    overall, level, lead, frame = spread_to_error(cases, config)
-    by_frame = (overall / frame).clip(1 / LARGEST, LARGEST)
-    calibrate(pipe, store(), config, said.append)
-    after = spread_to_error(cases, config)  # what is kept is what was scored, not a step further
-    assert (
-        said[-3].startswith(f"spread-skill {after[0]:.3f}") and lead[0] < 1 / LARGEST
-    )  # so far off that its scale is held
-    assert "over the exact one: 0.404 0.728 0.961" in said[-1]  # of four steps
-    wanted = (overall / lead).clip(1 / LARGEST, LARGEST)
-    assert torch.allclose(pipe.scheduler.sample_scale[:, 0, 0], torch.tensor(by_frame))
-    scale = pipe.scheduler.start_scale(torch.tensor([0.0, 0.25, 1.125, 2.0, torch.inf], dtype=torch.float64))
-    ends = [float(scale[0, k]) * float(level[0]) for k in range(5)]
-    assert scale.shape == (3, 5, 1, 1) and ends[0] == ends[1] and ends[3] == ends[4]
-    assert ends[2] == pytest.approx((ends[1] + ends[3]) / 2) and ends[1] / ends[3] == pytest.approx(
-        wanted[0] / wanted[1]
-    )
-    plain = {**inputs(8)}
-    known = pipe(**plain, members=1).co2.values
-    pipe.save_pretrained(tmp_path / "c")  # the scales travel with the checkpoint
-    again = CO2Pipeline.from_pretrained(tmp_path / "c")
-    assert np.array_equal(again(**plain, members=1).co2.values, known)
-    again.scheduler = NoiseSchedule(**pipe.scheduler.settings | {"lead_scale": (1.0, 1.0)})
-    assert np.abs(again(**plain, members=1).co2.values - known).max() > 1e-3
 
 
 def test_the_almost_fair_crps_lies_between_its_parents_and_is_least_for_the_right_spread():

@@ -11,9 +11,9 @@ from eval.benchmark import Figure
 from eval.cases import case_starts, split_store
 from eval.remember import remembered
 from gencarbon.data.backgrounds import WIDER, with_blocks_of
-from gencarbon.data.views import canonical_datasets
+from gencarbon.data.views import canonical_datasets, widened
 from gencarbon.evaluation import accumulate
-from gencarbon.grid import LatLonGrid, coarsen_mean
+from gencarbon.grid import coarsen_mean
 from gencarbon.intervals import date_intervals
 from gencarbon.metrics import Mean
 from gencarbon.sampling.pipeline import CO2Pipeline
@@ -62,14 +62,6 @@ def _pooled(found: list[Mean], dates: np.ndarray) -> float:
     return float(sum(found[k].total for k in dates) / sum(found[k].weight for k in dates))
 
 
-def widened(sets: dict[str, xr.Dataset], factor: int = WIDER) -> xr.Dataset:
-    """The reference's means over wide cells, as a coarse run."""
-    truth, air = sets["reference"].co2, sets["reference"].air_mass.values
-    coarse = sets["background"].drop_vars(["co2", "lat", "lon"])
-    coarse = coarse.assign_coords(LatLonGrid.from_dataset(sets["background"]).coarsen(factor).coordinates())
-    return coarse.assign(co2=(truth.dims, coarsen_mean(truth.values, factor, air), truth.attrs))
-
-
 def _interpolated(sets: dict[str, xr.Dataset]) -> np.ndarray:
     return with_blocks_of(sets["reference"].co2.values, WIDER, sets["reference"].air_mass.values)
 
@@ -85,7 +77,7 @@ def _date(
 ) -> tuple[dict[str, Mean], float]:
     """Sums over all frames of one date, and the largest error of a block's mean (ppm)."""
     sets = canonical_datasets(store, period)
-    coarse, truth = widened(sets), sets["reference"]
+    coarse, truth = widened(sets, WIDER), sets["reference"]
     ensemble = pipe(sets["winds"], sets["fluxes"], coarse, members=members, seed=seed, conserve=True)
     means = coarsen_mean(ensemble.co2.values, WIDER, ensemble.air_mass.values)
     scores = accumulate(ensemble, truth).means

@@ -74,6 +74,7 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
         "by_level": {
             n: scored[f"{n}_by_level"].values.round(4).tolist() for n in ("spread_skill", "crps_over_std")
         },
+        "spread_skill_by_date": ours.figures((1, 2))["spread_skill"].round(3).tolist(),
     }
     return Result(figures, Group(scorecard(scored), PUBLISHED), notes)
 

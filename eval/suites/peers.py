@@ -24,9 +24,8 @@ from rich.table import Table
 from eval.benchmark import Benchmark, Figure, Result
 from eval.cases import case_starts, split_store
 from eval.provenance import ROOT
-from eval.suites.downscaling import widened
 from gencarbon.data.backgrounds import WIDER
-from gencarbon.data.views import canonical_datasets
+from gencarbon.data.views import canonical_datasets, widened
 from gencarbon.errors import InputError
 from gencarbon.evaluation import accumulate
 from gencarbon.grid import coarsen_mean
@@ -61,7 +60,7 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     seconds, same = [], True
     for n, some in enumerate(frames):
         sets = canonical_datasets(store, slice(some.start, some.stop))
-        coarse, kept = widened(sets), slice(None, None, data["every"])
+        coarse, kept = widened(sets, WIDER), slice(None, None, data["every"])
         sample = partial(pipe, sets["winds"], sets["fluxes"], coarse, seed=seed, conserve=True)
         began = time.process_time()
         ours = sample(members=data["members"])
@@ -145,7 +144,7 @@ def _environment(path: Path) -> Path:
 def _fields(store: xr.Dataset, frames: Iterable[int]) -> xr.Dataset:
     """Frames as `scripts/peer_fme.py` reads them: levels, wide means and winds as variables of their own."""
     sets = canonical_datasets(store.isel(time=list(frames)))
-    truth, wide, winds = sets["reference"].co2, widened(sets).co2, sets["winds"]
+    truth, wide, winds = sets["reference"].co2, widened(sets, WIDER).co2, sets["winds"]
     air = sets["reference"].air_mass.values
     made: dict[str, Any] = {}
     for k in range(truth.sizes["level"]):

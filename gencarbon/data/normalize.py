@@ -8,6 +8,7 @@ window: that of the refined run and of the CO2 which the fluxes add, combined so
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,17 @@ class Normalizer(ModelMixin, ConfigMixin):
         anomaly = refined - self.center(refined, air_mass)[:, None, None, None, None]
         variance = (anomaly**2 * air_mass).sum((1, 2, 3, 4)) / air_mass.sum((1, 2, 3, 4))
         return (variance + (added**2).mean((1, 2, 3))).sqrt()
+
+    @staticmethod
+    def detail(co2: Tensor, air_mass: Tensor) -> Tensor:
+        """Size of the differences between neighbouring cells, (batch, level) ppm, air-mass-weighted: of the structure that transport on
+        such cells gets wrong. Turning the globe or mirroring it leaves it as it is."""
+        total: Any = 0.0
+        mass = air_mass.sum((2, 3, 4))
+        for one, other in _neighbours(co2, air_mass):
+            weight = (one[1] + other[1]) / 2
+            total = total + ((one[0] - other[0]) ** 2 * weight).sum((2, 3, 4)) / mass
+        return total.sqrt()
 
     def encode(self, window: dict[str, Tensor], step_seconds: float) -> tuple[dict[str, Tensor], Tensor]:
         """Conditions of the networks (float32) and the window's amplitude (batch,) ppm.
@@ -84,6 +96,12 @@ class Normalizer(ModelMixin, ConfigMixin):
     def remainder_unit(self) -> Tensor:
         """Residual units per unit of the diffused remainder, (level, 1, 1, 1)."""
         return self.remainder_std[:, None, None, None]
+
+
+def _neighbours(*fields: Tensor) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Fields (..., lat, lon) in cells and in their eastern, then their northern neighbours."""
+    yield list(fields), [torch.roll(x, -1, -1) for x in fields]
+    yield [x[..., :-1, :] for x in fields], [x[..., 1:, :] for x in fields]
 
 
 def clock(times: np.ndarray, lon: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
 from gencarbon.variables import describe, level_coordinates
 
 WINDS = ("u", "v", "surface_pressure", "eastward_air_mass_flux", "northward_air_mass_flux")
@@ -43,3 +43,11 @@ def canonical_datasets(
     sets["fluxes"] = sets["fluxes"].drop_vars(["hybrid_a", "hybrid_b", "level"])
     sets["initial"] = sets["reference"][["co2"]].isel(time=0)
     return sets
+
+
+def widened(sets: dict[str, xr.Dataset], factor: int) -> xr.Dataset:
+    """The reference's means over cells `factor` times as wide, as a coarse run to downscale. sets: of `canonical_datasets`."""
+    truth, air = sets["reference"].co2, sets["reference"].air_mass.values
+    coarse = sets["background"].drop_vars(["co2", "lat", "lon"])
+    coarse = coarse.assign_coords(LatLonGrid.from_dataset(sets["background"]).coarsen(factor).coordinates())
+    return coarse.assign(co2=(truth.dims, coarsen_mean(truth.values, factor, air), truth.attrs))

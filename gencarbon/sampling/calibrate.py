@@ -1,4 +1,5 @@
-"""The spread knob: scales of noise by level and lead, of samples by frame of a window, for which spread equals error on validation winds."""
+"""The spread knob: scales of samples by lead and level, by frame of a window and by how rough the refined run is, for which spread equals
+error on validation winds."""
 
 from __future__ import annotations
 
@@ -12,18 +13,19 @@ from pydantic import Field, model_validator
 
 from gencarbon.config import Config, register
 from gencarbon.constants import SECONDS_PER_DAY
-from gencarbon.data.views import canonical_datasets
+from gencarbon.data.backgrounds import WIDER
+from gencarbon.data.views import canonical_datasets, widened
 from gencarbon.errors import InputError
 from gencarbon.metrics import ensemble_variance, spread_skill_ratio
-from gencarbon.sampling.components import NoiseSchedule
+from gencarbon.sampling.components import LARGEST, NoiseSchedule
 from gencarbon.sampling.ensemble import Forecast, run_members
 from gencarbon.sampling.exam import gaussian_moments
 from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
+KNOB = "lead_scale", "frame_scale", "detail_power", "detail_typical", "conserve_scale"
+FEWEST = 6  # dates from which a power of the detail is told
 SPREADS = 0.1, 1.0, 10.0  # of Gaussians that the solver is tried on
-# Scales by lead and by frame: far from 1 the spread no longer follows the noise, which the networks normalise.
-LARGEST = 2.0
 
 
 @register("calibrate")
@@ -43,12 +45,34 @@ class CalibrateConfig(Config):
     lead_days: tuple[float, ...] = Field(
         (0.0,), description="where the scale by lead has its values; one: no such scale"
     )
+    detail: bool = Field(
+        False,
+        description="fit how the spread goes with the fine structure of the refined run; dates over a year are needed",
+    )
+    conserve: bool = Field(
+        False,
+        description="fit what multiplies samples that keep the reference's means over wide cells, and nothing else",
+    )
     seed: int = 1
 
     @model_validator(mode="after")
     def _leads_increase(self) -> CalibrateConfig:
         if list(self.lead_days) != sorted(set(self.lead_days)):
             raise ValueError(f"expected increasing lead_days, got {self.lead_days}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_task_at_a_time(self) -> CalibrateConfig:
+        if self.detail and self.conserve:
+            raise ValueError(
+                "expected `detail` or `conserve`, got both; fit the power of the detail on forecasts, then `conserve`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _dates_tell_details_apart(self) -> CalibrateConfig:
+        if self.detail and self.dates < FEWEST:
+            raise ValueError(f"expected at least {FEWEST} dates to fit `detail` on, got {self.dates}")
         return self
 
 
@@ -67,22 +91,27 @@ def forecasts_of(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) 
     for k in range(config.dates):
         first = round(k * last / max(1, config.dates - 1))
         sets: dict[str, Any] = canonical_datasets(store, slice(first, first + config.frames))
+        if config.conserve:  # downscaling knows no state but such means
+            sets |= {"background": widened(sets, WIDER), "initial": None, "conserve": True}
         truth = sets.pop("reference")
         made.append((pipe.forecasts(**sets)[0], truth))
     return made
 
 
 class Ratios(NamedTuple):
-    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes."""
+    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes; and of both
+    lead and level, (lead, level), of both date and level, (date, level)."""
 
     overall: float
     level: Array
     lead: Array
     frame: Array
+    lead_and_level: Array
+    date_and_level: Array
 
     @property
     def worst(self) -> float:
-        """Largest factor by which one is off."""
+        """Largest factor by which one of the former is off."""
         return float(np.exp(max(abs(np.log([self.overall, *self.level, *self.lead, *self.frame])))))
 
 
@@ -91,14 +120,15 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
 
     A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
     """
-    variance: Any = 0.0
-    squared_error: Any = 0.0
+    variances, squared_errors = [], []
     for k, (forecasts, truth) in enumerate(cases):
         members = run_members(forecasts, config.seed + k, range(config.members), torch.get_num_threads())
         co2 = np.stack([made[1:] for _, made, _ in members])
         weight = truth["air_mass"].values[1:]
-        variance = variance + (ensemble_variance(co2) * weight).sum((-2, -1))
-        squared_error = squared_error + ((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum((-2, -1))
+        variances.append((ensemble_variance(co2) * weight).sum((-2, -1)))
+        squared_errors.append(((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum((-2, -1)))
+    of_dates = np.stack(variances), np.stack(squared_errors)  # (date, time, level)
+    variance, squared_error = (x.sum(0) for x in of_dates)
     forecast = cases[0][0][0]
     days = np.arange(1, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
     near = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
@@ -111,13 +141,55 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
         ratio(variance.sum(0), squared_error.sum(0)),
         ratio(near @ v, near @ e),
         np.where(at.any(1), ratio(at @ v, np.where(at.any(1), at @ e, 1)), 1.0),
+        ratio(near @ variance, near @ squared_error),
+        ratio(*(x.sum(1) for x in of_dates)),
     )
+
+
+def details(cases: list[Case]) -> Array:
+    """Geometric means over windows of the detail that `NoiseSchedule.sample_scale` takes, (date, level)."""
+    of_case = lambda one: np.stack([one.window(k)["detail"].cpu().numpy() for k in range(len(one.starts))])  # noqa: E731
+    return np.exp([np.log(of_case(forecasts[0])).mean(0) for forecasts, _ in cases])
+
+
+def slopes(x: Array, y: Array) -> Array:
+    """Of the straight lines through y against x, both (date, level), by least squares: (level,)."""
+    x = x - x.mean(0)
+    return (x * y).sum(0) / (x**2).sum(0)
+
+
+def nested(x: Array) -> Any:
+    """As tuples, which configs are made of."""
+    return tuple(map(nested, x)) if x.ndim else float(x)
+
+
+def adjusted(
+    old: NoiseSchedule, found: Ratios, config: CalibrateConfig, detail: Array | None
+) -> NoiseSchedule:
+    """A step of the fixed point: every scale over the ratio that it is for. detail: of the dates, where its power is fitted."""
+    c, levels = old.config, np.ones(len(found.level))
+    if config.conserve:
+        scales = {"conserve_scale": levels * np.array(c.conserve_scale) / found.level}
+    else:
+        rows = levels * np.atleast_2d(c.lead_scale)
+        by_lead = np.stack([np.interp(config.lead_days, c.lead_days, row) for row in rows.T], 1)
+        by_frame = np.ones(len(found.frame)) * np.array(c.frame_scale)
+        scales = {
+            "lead_scale": (by_lead / found.lead_and_level).clip(1 / LARGEST, LARGEST),
+            "lead_days": np.array(config.lead_days),
+            "frame_scale": (by_frame * found.overall / found.frame).clip(1 / LARGEST, LARGEST),
+        }
+    if detail is not None:
+        slope = slopes(np.log(detail), np.log(found.date_and_level))
+        scales["detail_power"] = (levels * np.array(c.detail_power) - slope).clip(0, 1)
+        scales["detail_typical"] = np.exp(np.log(detail).mean(0))
+    return NoiseSchedule(**old.settings | {name: nested(x) for name, x in scales.items()})
 
 
 def calibrate(
     pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig, say: Callable[[str], None] = print
 ) -> NoiseSchedule:
-    """Fits the scales by level, lead and frame of a window and sets them in the pipeline; a fixed point, since spread is nearly
+    """Fits the scales by level, lead, frame of a window and detail and sets them in the pipeline; a fixed point, since spread is nearly
     linear in them.
 
     Kept are the scales, of all that were tried, whose worst ratio of spread to error is nearest to 1. Returns the new scheduler, which is
@@ -126,33 +198,19 @@ def calibrate(
     if config.sampler is not None and config.sampler != pipe.scheduler.config.sampler:
         pipe.scheduler = NoiseSchedule(config.sampler)
     cases = forecasts_of(pipe, store, config)
-    old = pipe.scheduler.config
-    by_level = np.ones(pipe.grid.layers.count) * np.array(old.noise_scale)
-    by_lead = np.interp(config.lead_days, old.lead_days, old.lead_scale)
-    by_frame = np.ones(pipe.frames) * np.array(old.frame_scale)
-    show = lambda x: " ".join(f"{v:.3f}" for v in x)  # noqa: E731
+    detail = details(cases) if config.detail else None
+    show = lambda x: " ".join(f"{v:.3f}" for v in np.ravel(x))  # noqa: E731
     tried: list[tuple[float, NoiseSchedule]] = []
     while True:
         found = spread_to_error(cases, config)
         tried.append((found.worst, pipe.scheduler))
-        shown = f"by level {show(found.level)}; by lead {show(found.lead)}; by frame {show(found.frame)}"
+        shown = f"by level {show(found.level)}; by lead {show(found.lead)}; by frame {show(found.frame)}; "
+        shown += f"by date {show(np.exp(np.log(found.date_and_level).mean(1)))}"
         say(f"spread-skill {found.overall:.3f}; {shown}")
         if len(tried) > config.rounds:
             break
-        by_level = by_level / found.level
-        by_lead, by_frame = (
-            (scale * found.overall / ratio).clip(1 / LARGEST, LARGEST)
-            for scale, ratio in ((by_lead, found.lead), (by_frame, found.frame))
-        )
-        scales = {
-            "noise_scale": by_level,
-            "lead_scale": by_lead,
-            "lead_days": np.array(config.lead_days),
-            "frame_scale": by_frame,
-        }
-        settings = pipe.scheduler.settings | {name: tuple(map(float, x)) for name, x in scales.items()}
-        pipe.scheduler = NoiseSchedule(**settings)
-        say(f"next scale by level {show(by_level)}; by lead {show(by_lead)}; by frame {show(by_frame)}")
+        pipe.scheduler = adjusted(pipe.scheduler, found, config, detail)
+        say("next " + "; ".join(f"{n} {show(pipe.scheduler.config[n])}" for n in KNOB))
     worst, pipe.scheduler = min(tried, key=lambda one: one[0])
     say(f"kept: the worst of these ratios is off by a factor of {worst:.3f}")
     if pipe.scheduler.config.sampler != "one_step":  # which solves nothing

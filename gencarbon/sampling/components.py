@@ -11,9 +11,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
+from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.sampling.samplers import DEFAULT_SAMPLER, ONE_STEP, SAMPLERS, Sampler
 
+LARGEST = 3.0  # of scales by lead, by frame and by detail: a sample further off than this calls for other networks, not for a knob
 BY_NAME = SAMPLERS | {"one_step": ONE_STEP}
 
 
@@ -53,10 +55,17 @@ class ModelGrid(ModelMixin, ConfigMixin):
 class NoiseSchedule(SchedulerMixin, ConfigMixin):
     """The sampler of a checkpoint, its noise levels, and the spread knob.
 
-    noise_scale multiplies the initial noise, which scales the ensemble's spread (linearly for a Gaussian): one value per level, or one for
-    all. lead_scale does so too, by time since the known state: its values at lead_days, linear between them, the last one after them and
-    where no state is known. frame_scale multiplies the sample itself, by frame of every window but the first, one value each or one for
-    all: the noise of a frame hardly tells its spread. All are fitted on validation.
+    The knob multiplies samples, which are departures from the mean network: noise at the start of a sampler of few steps tells the spread
+    less and less the further its scale is from 1 (decisions/0013). It is a product of
+
+    - lead_scale, by time since the known state and by level: its rows at lead_days, linear between them, the last one after them and where
+      no state is known;
+    - frame_scale, by frame of every window but the first, one value each or one for all;
+    - (detail / detail_typical) ** detail_power, by level: detail is how rough a window's refined run is, its differences between
+      neighbouring cells over the size of all its variations, which is the networks' unit;
+    - conserve_scale, by level, of samples that keep the means of wide cells, which know more.
+
+    All are fitted on validation.
     """
 
     config_name: Any
@@ -70,11 +79,18 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         sigma_max: float | None = None,
         sigma_min: float | None = None,
         rho: float | None = None,
-        noise_scale: tuple[float, ...] = (1.0,),
-        lead_scale: tuple[float, ...] = (1.0,),
+        lead_scale: tuple[tuple[float, ...], ...] = ((1.0,),),
         lead_days: tuple[float, ...] = (0.0,),
         frame_scale: tuple[float, ...] = (1.0,),
+        detail_power: tuple[float, ...] = (0.0,),
+        detail_typical: tuple[float, ...] = (1.0,),
+        conserve_scale: tuple[float, ...] = (1.0,),
     ):
+        if len(lead_scale) != len(lead_days):
+            raise InputError(
+                f"scheduler: expected a row of lead_scale for each of lead_days, got {len(lead_scale)} and {len(lead_days)}; fit them with "
+                "gencarbon calibrate"
+            )
         default = BY_NAME[sampler]
         given = {"steps": steps, "sigma_max": sigma_max, "sigma_min": sigma_min, "rho": rho}
         self.register_to_config(
@@ -91,13 +107,24 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         """What `NoiseSchedule(**settings)` was made from."""
         return {k: v for k, v in self.config.items() if not k.startswith("_")}
 
-    def start_scale(self, lead_days: Tensor) -> Tensor:
-        """What multiplies the initial noise of a window, (level or 1, time, 1, 1); lead_days: (time,), inf where no state is known."""
-        by_lead = np.interp(lead_days.numpy(), self.config.lead_days, self.config.lead_scale)
-        by_level = torch.tensor(np.atleast_1d(self.config.noise_scale), dtype=torch.float64)
-        return by_level[:, None, None, None] * torch.tensor(by_lead)[:, None, None]
+    def sample_scale(self, lead_days: Tensor, detail: Tensor, begins: bool, conserves: bool) -> Tensor:
+        """What multiplies the sample of a window, (level, time, 1, 1), float64.
 
-    @property
-    def sample_scale(self) -> Tensor:
-        """What multiplies the sample of a window, (time or 1, 1, 1), float64."""
-        return torch.tensor(np.atleast_1d(self.config.frame_scale), dtype=torch.float64)[:, None, None]
+        lead_days: (time,), inf where no state is known; detail: (level,), `Normalizer.detail` in units of the amplitude; begins: whether it
+        is the first window; conserves: whether it keeps the means of wide cells.
+        """
+        vector = lambda name: np.atleast_1d(np.array(self.config[name], float))  # noqa: E731
+        at = np.stack(
+            [
+                np.interp(lead_days.numpy(), vector("lead_days"), one)
+                for one in np.eye(len(self.config.lead_days))
+            ]
+        )
+        scale = (at.T @ np.atleast_2d(self.config.lead_scale)).T
+        if not begins:
+            scale = scale * vector("frame_scale")
+        share = detail.double().cpu().numpy() / vector("detail_typical")
+        by_level = (share ** vector("detail_power")).clip(1 / LARGEST, LARGEST)
+        if conserves:
+            by_level = by_level * vector("conserve_scale")
+        return torch.tensor(scale * by_level[:, None])[..., None, None]

@@ -95,9 +95,11 @@ class Forecast:
         else:
             target = contents(fields["air_mass"] * fields["background"], self.given.blocks)
         unit = self.pipe.normalizer.residual_unit(amplitude)
+        detail = self.pipe.normalizer.detail(fields["refined"], fields["air_mass"]) / amplitude[:, None]
         return {
             "cond": cond,
             "unit": unit,
+            "detail": detail[0],
             "target": target,
             "refined": fields["refined"],
             "air_mass": fields["air_mass"],
@@ -159,10 +161,9 @@ class Forecast:
                 return project(pipe.denoiser(x.float(), level, w["cond"], mean, mask, network).double())
 
             noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
-            start = pipe.scheduler.start_scale(self._lead_days(k)).to(x) * noise(0)
-            x = pipe.scheduler.solver(denoise, start, lambda step: noise(1 + step))
-            if k > 0:  # begun with frames of the member's own
-                x = pipe.scheduler.sample_scale.to(x) * x
+            x = pipe.scheduler.solver(denoise, noise(0), lambda step: noise(1 + step))
+            scale = pipe.scheduler.sample_scale(self._lead_days(k), w["detail"], k == 0, blocks is not None)
+            x = scale.to(x) * x
         co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"], blocks)
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 
