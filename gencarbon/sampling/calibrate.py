@@ -79,7 +79,9 @@ class CalibrateConfig(Config):
 Case = tuple[list[Forecast], xr.Dataset]  # what members are made from, and the reference
 
 
-def forecasts_of(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) -> list[Case]:
+def forecasts_of(
+    pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig, say: Callable[[str], None] = lambda s: None
+) -> list[Case]:
     """One case per date. Refined runs, most of the work, are made here and serve every round."""
     last, made = store.sizes["time"] - config.frames, []
     step_days = float(store.attrs["step_seconds"]) / SECONDS_PER_DAY
@@ -95,6 +97,7 @@ def forecasts_of(pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig) 
             sets |= {"background": widened(sets, WIDER), "initial": None, "conserve": True}
         truth = sets.pop("reference")
         made.append((pipe.forecasts(**sets)[0], truth))
+        say(f"refined run {k + 1} of {config.dates}, from {str(truth.time.values[0])[:13]}")
     return made
 
 
@@ -197,7 +200,7 @@ def calibrate(
     """
     if config.sampler is not None and config.sampler != pipe.scheduler.config.sampler:
         pipe.scheduler = NoiseSchedule(config.sampler)
-    cases = forecasts_of(pipe, store, config)
+    cases = forecasts_of(pipe, store, config, say)
     detail = details(cases) if config.detail else None
     show = lambda x: " ".join(f"{v:.3f}" for v in np.ravel(x))  # noqa: E731
     tried: list[tuple[float, NoiseSchedule]] = []
