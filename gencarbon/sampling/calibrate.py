@@ -102,8 +102,8 @@ def forecasts_of(
 
 
 class Ratios(NamedTuple):
-    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes; and of both
-    lead and level, (lead, level), of both date and level, (date, level)."""
+    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes; and of
+    level with lead, (lead, level), with date, (date, level), and with whether a window is the first, (2, level), the first one first."""
 
     overall: float
     level: Array
@@ -111,6 +111,7 @@ class Ratios(NamedTuple):
     frame: Array
     lead_and_level: Array
     date_and_level: Array
+    window_and_level: Array
 
     @property
     def worst(self) -> float:
@@ -137,6 +138,9 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
     near = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
     at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[1:]
     at[:, : forecast.pipe.frames - 1] = False  # what the first window lacks is told by leads
+    first = np.arange(1, config.frames) < forecast.pipe.frames
+    of_windows = np.stack([first, ~first]).astype(float)
+    counts = of_windows.sum(1, keepdims=True)
     ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
     v, e = variance.sum(1), squared_error.sum(1)
     return Ratios(
@@ -146,6 +150,9 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
         np.where(at.any(1), ratio(at @ v, np.where(at.any(1), at @ e, 1)), 1.0),
         ratio(near @ variance, near @ squared_error),
         ratio(*(x.sum(1) for x in of_dates)),
+        np.where(
+            counts > 0, ratio(of_windows @ variance, np.where(counts > 0, of_windows @ squared_error, 1)), 1.0
+        ),
     )
 
 
@@ -172,7 +179,7 @@ def adjusted(
     """A step of the fixed point: every scale over the ratio that it is for. detail: of the dates, where its power is fitted."""
     c, levels = old.config, np.ones(len(found.level))
     if config.conserve:
-        scales = {"conserve_scale": levels * np.array(c.conserve_scale) / found.level}
+        scales = {"conserve_scale": levels * np.array(c.conserve_scale) / found.window_and_level}
     else:
         rows = levels * np.atleast_2d(c.lead_scale)
         by_lead = np.stack([np.interp(config.lead_days, c.lead_days, row) for row in rows.T], 1)

@@ -63,7 +63,7 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
     - frame_scale, by frame of every window but the first, one value each or one for all;
     - (detail / detail_typical) ** detail_power, by level: detail is how rough a window's refined run is, its differences between
       neighbouring cells over the size of all its variations, which is the networks' unit;
-    - conserve_scale, by level, of samples that keep the means of wide cells, which know more.
+    - conserve_scale, by level, of samples that keep the means of wide cells, which know more: of the first window, and of all others.
 
     All are fitted on validation.
     """
@@ -84,7 +84,7 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         frame_scale: tuple[float, ...] = (1.0,),
         detail_power: tuple[float, ...] = (0.0,),
         detail_typical: tuple[float, ...] = (1.0,),
-        conserve_scale: tuple[float, ...] = (1.0,),
+        conserve_scale: tuple[tuple[float, ...], tuple[float, ...]] = ((1.0,), (1.0,)),
     ):
         if len(lead_scale) != len(lead_days):
             raise InputError(
@@ -126,5 +126,5 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         share = detail.double().cpu().numpy() / vector("detail_typical")
         by_level = (share ** vector("detail_power")).clip(1 / LARGEST, LARGEST)
         if conserves:
-            by_level = by_level * vector("conserve_scale")
+            by_level = by_level * np.array(self.config.conserve_scale[0 if begins else 1])
         return torch.tensor(scale * by_level[:, None])[..., None, None]
