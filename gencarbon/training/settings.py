@@ -62,6 +62,12 @@ class TrainConfig(Config):
         None,
         description="a run or a checkpoint whose networks and scales this one begins with; `winds` is left out then, its wind network kept",
     )
+    rolled: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of batches whose known frames are the networks' own, made from the window before as in a roll-out",
+    )
     beginnings: int = Field(
         0, ge=0, description="windows of training begun from known states, beside those of the refined run"
     )
