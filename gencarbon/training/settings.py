@@ -75,14 +75,18 @@ class TrainConfig(Config):
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")
     mean: PhaseConfig | None = Field(None, description="left out: that of `begin`, as it is")
-    remainder: PhaseConfig | None = Field(None, description="left out: no diffusion, one_step alone")
+    remainder: PhaseConfig | None = Field(
+        None, description="left out: the diffusion model of `begin` as it is, or none: one_step alone"
+    )
     one_step: OneStepConfig | None = Field(None, description="left out: no one-step sampler")
 
     @model_validator(mode="after")
     def _something_samples(self) -> TrainConfig:
-        if self.remainder is None and (self.one_step is None or self.one_step.from_denoiser):
+        begun = self.begin is not None and self.one_step is not None
+        if self.remainder is None and not begun and (self.one_step is None or self.one_step.from_denoiser):
             raise ValueError(
-                "expected a remainder phase, or a one_step phase with from_denoiser: false, got neither; a mean network alone does not sample"
+                "expected a remainder phase, or a one_step phase with `begin` or with from_denoiser: false, got neither; a mean network alone "
+                "does not sample"
             )
         if self.begin is None and self.mean is None:
             raise ValueError(
