@@ -70,9 +70,9 @@ def store(frames=13, seed=0):
 
 CONFIG = {
     "kind": "train", "data": "tiny", "name": "t", "seed": 0, "frames": 4, "widths": (8, 16), "batch": 2, "scale_samples": 4,
-    "validation_windows": 2, "checkpoint_every": 2, "refined": {"scheme": "van_leer", "factor": 2, "segment_days": 1},
+    "validation_windows": 2, "checkpoint_every": 2, "refined": {"scheme": "van_leer", "factor": 2, "segment_days": 2},
     "winds": {"steps": 4, "warmup": 1, "context": 1, "batch": 2}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
-    "beginnings": 3, "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
+    "beginnings": 3, "rolled": 0.5, "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
 }  # fmt: skip
 
 
@@ -159,15 +159,16 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
         mine = one_step_of(from_denoiser)
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs) == from_denoiser
     kept = TrainConfig.parse(
-        config.model_dump() | {"mean": None, "one_step": one_step | {"learning_rate": 1e-2}}
+        config.model_dump()
+        | {"mean": None, "remainder": None, "one_step": one_step | {"learning_rate": 1e-2}}
     )
     after = CO2Pipeline.from_pretrained(Trainer(kept, data, tmp_path / "kept", lambda s: None, made).run())
     now, before = after.denoiser.state_dict(), made.denoiser.state_dict()
     same = {
         part: all(torch.equal(now[k], v) for k, v in before.items() if k.startswith(part))
-        for part in ("mean_net.", "one_step_net.")
+        for part in ("mean_net.", "remainder_net.", "one_step_net.")
     }
-    assert same == {"mean_net.": True, "one_step_net.": False}
+    assert same == {"mean_net.": True, "remainder_net.": True, "one_step_net.": False}
     with pytest.raises(InputError, match="expected a mean phase, or `begin`"):
         TrainConfig.parse(CONFIG | {"mean": None})
     wide = TrainConfig.parse(config.model_dump() | {"widths": (8, 24)})
@@ -292,7 +293,9 @@ def test_a_store_holds_what_users_sample_from():
     assert np.allclose(made["reference"].co2, 400 + (weights * store().tracer.values[:, 2:8]).sum(0))
 
 
-@pytest.mark.parametrize("name", ["train_hsco2_base", "train_hsco2", "train_hsco2_twin", "train_tiny"])
+@pytest.mark.parametrize(
+    "name", ["train_hsco2_base", "train_hsco2", "train_hsco2_rolled", "train_hsco2_twin", "train_tiny"]
+)
 def test_shipped_training_configs_load(name):
     assert isinstance(load_any(f"configs/{name}.yaml"), TrainConfig)
 

@@ -21,17 +21,27 @@ from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 
 LEVEL_FIELDS = ("u_face", "v_face", "background", "refined", "residual", "air_mass")
+OVERLAP = 2  # frames of a window of a roll-out that the previous one has made
 NO_BACKGROUND = 0.25  # share of samples with nothing but winds, fluxes and the refined run
 MIX_TOTAL = 0.5  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
 AT_START = 0.15  # share of samples that begin with a segment of the refined run, as the first window of a forecast does
 FROM_BEGINNINGS = 0.25  # share of samples taken from the short runs from known states, where there are any
 
 
+NEXT = "next_"
+
+
+def spanned(frames: int, followed: bool) -> int:
+    """Frames of a sample: one window, or two that overlap as those of a roll-out do."""
+    return 2 * frames - OVERLAP if followed else frames
+
+
 class ClipDataset(Dataset):
     """Windows of `frames` frames of a benchmark store held in memory: the refined run, one of the backgrounds, and what the refined run
     lacks. augment=False gives the plain CO2 with the benchmark's coarse run, in order.
 
-    store: with its `background_runs` and `tracer_refined`. beginnings: the same of short runs, each a window long (`beginnings_of`).
+    followed: samples hold the window after, too, under names of `next_`: what a roll-out makes next. store: with its `background_runs` and
+    `tracer_refined`. beginnings: the same of short runs, each a sample long (`beginnings_of`).
     """
 
     def __init__(
@@ -42,8 +52,9 @@ class ClipDataset(Dataset):
         seed: int,
         augment: bool = True,
         beginnings: ClipDataset | None = None,
+        followed: bool = False,
     ):
-        self.beginnings = beginnings
+        self.beginnings, self.followed = beginnings, followed
         self.frames, self.length, self.seed, self.augment = frames, length, seed, augment
         self.grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
         self.time, self.step_seconds = store["time"].values, float(store.attrs["step_seconds"])
@@ -73,14 +84,15 @@ class ClipDataset(Dataset):
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """First frames of all windows: each lies within one segment of the refined run."""
-        first = np.arange(len(self.time) - self.frames + 1)
-        return first[first % self.segment <= self.segment - self.frames]
+        """First frames of all samples: each lies within one segment of the refined run."""
+        span = spanned(self.frames, self.followed)
+        first = np.arange(len(self.time) - span + 1)
+        return first[first % self.segment <= self.segment - span]
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not self.augment:
             start = self.starts[index * max(1, len(self.starts) // self.length) % len(self.starts)]
-            return self.window(int(start), self.in_total, turn=0, mirror=False, background="coarse")
+            return self._sample(int(start), self.in_total, turn=0, mirror=False, background="coarse")
         rng = np.random.default_rng([self.seed, index])
         if self.beginnings is not None and rng.random() < FROM_BEGINNINGS:
             return self.beginnings[index]
@@ -94,7 +106,16 @@ class ClipDataset(Dataset):
         step = WIDER if known in ("wide", "blocks") else 1  # wide cells stay where they are in use
         turn = step * int(rng.integers(self.grid.shape[1] // step))
         mirror = bool(rng.random() < 0.5)
-        return self.window(start, weights, turn, mirror, known)
+        return self._sample(start, weights, turn, mirror, known)
+
+    def _sample(
+        self, start: int, weights: np.ndarray, turn: int, mirror: bool, background: str | None
+    ) -> dict[str, Tensor]:
+        made = self.window(start, weights, turn, mirror, background)
+        if self.followed:
+            after = self.window(start + self.frames - OVERLAP, weights, turn, mirror, background)
+            made |= {f"{NEXT}{name}": field for name, field in after.items()}
+        return made
 
     def begun_from(self, start: int) -> str | None:
         """The background from which the segment of frame `start` begins; None: from the reference."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gencarbon.constants import SECONDS_PER_DAY, kgkg_to_ppm
 from gencarbon.data.backgrounds import WIDER
+from gencarbon.data.clips import OVERLAP
 from gencarbon.data.normalize import clock
 from gencarbon.errors import InputError
 from gencarbon.sampling.given import Array, Given
@@ -27,8 +28,6 @@ from gencarbon.sampling.projection import MassProjection, close_budget, contents
 
 if TYPE_CHECKING:
     from gencarbon.sampling.pipeline import CO2Pipeline
-
-OVERLAP = 2  # frames of a window that the previous one has made
 
 
 def window_starts(frames: int, window: int, first_known: bool) -> list[int]:

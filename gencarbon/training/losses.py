@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gencarbon.data.clips import OVERLAP
 from gencarbon.data.normalize import Normalizer
 from gencarbon.model import ResidualDenoiser
 from gencarbon.model.noise import SIGMA_MAX, draw_noise_levels
@@ -53,8 +54,19 @@ def _mean_over_unknown(square: Tensor, window: Window) -> Tensor:
     return (square * weight).sum() / (weight.expand_as(square).sum() + 1e-12)
 
 
-def mean_loss(model: ResidualDenoiser, window: Window) -> Tensor:
-    """Squared error of the mean network in unknown frames, area-weighted, each window in units of its scale."""
+def following(before: Window, guess: Tensor, window: Window) -> Window:
+    """`window` told the last frames of `guess`, residuals of the window before it in that one's unit, instead of the truth."""
+    told = (guess[:, :, -OVERLAP:] * before.unit / window.unit).to(window.residual.dtype)
+    return replace(window, residual=torch.cat([told, window.residual[:, :, OVERLAP:]], 2))
+
+
+def mean_loss(model: ResidualDenoiser, window: Window, before: Window | None = None) -> Tensor:
+    """Squared error of the mean network in unknown frames, area-weighted, each window in units of its scale. before: the window from whose
+    mean the known frames are taken."""
+    if before is not None:
+        with torch.no_grad():
+            guess = model.mean(before.cond, before.residual, before.known)
+        window = following(before, guess, window)
     miss = model.mean(window.cond, window.residual, window.known) - window.residual
     return _mean_over_unknown((miss / model.scale(window.residual, window.known)) ** 2, window)
 
@@ -81,21 +93,26 @@ def remainder_loss(
 
 
 def one_step_loss(
-    model: ResidualDenoiser, window: Window, unit: Tensor, config: OneStepConfig, generator: torch.Generator
+    model: ResidualDenoiser,
+    window: Window,
+    unit: Tensor,
+    config: OneStepConfig,
+    generator: torch.Generator,
+    before: Window | None = None,
 ) -> Tensor:
-    """Almost fair CRPS of samples made in one step, at every point and of means over squares of cells, so that neighbours vary together."""
-    mean, target = _remainder(model, window, unit)
-    several = lambda x: x.repeat_interleave(config.members, 0)  # noqa: E731
-    noise = torch.randn(config.members * len(target), *target.shape[1:], generator=generator).to(
-        target.device
-    )
-    known, level = (
-        several(window.known),
-        torch.full((len(noise), target.shape[2]), SIGMA_MAX, device=noise.device),
-    )
-    cond = {name: several(x) for name, x in window.cond.items()}
-    made = model(SIGMA_MAX * noise, level, cond, several(mean), known, model.one_step_net)
-    members = made.unflatten(0, (len(target), config.members)).movedim(1, 0)
+    """Almost fair CRPS of samples made in one step, at every point and of means over squares of cells, so that neighbours vary together.
+
+    unit: remainder units, (level, 1, 1, 1). before: the window from whose samples each member takes its known frames.
+    """
+    many = repeated(window, config.members)
+    if before is not None:
+        past = repeated(before, config.members)
+        with torch.no_grad():
+            made = one_step_sample(model, past, unit, generator)
+        many = following(past, made, many)
+    size = (model.scale(window.residual, window.known) * unit).float()
+    made = one_step_sample(model, many, unit, generator).unflatten(0, (len(window.known), config.members))
+    members, target = (made / size[:, None]).movedim(1, 0), window.residual / size
     total: Any = 0.0
     for cells in config.squares:
         pool = lambda x, n=cells: functional.avg_pool2d(x.flatten(0, -3), n).unflatten(0, x.shape[:-2])  # noqa: E731
@@ -103,6 +120,32 @@ def one_step_loss(
         weight = (1 - window.known)[:, None, :, None, None] * pool(window.area[None])[0]
         total = total + (score * weight).sum() / (weight.expand_as(score).sum() + 1e-12)
     return total / len(config.squares)
+
+
+def repeated(window: Window, members: int) -> Window:
+    """Every window of a batch `members` times, one after the other."""
+    several = lambda x: x.repeat_interleave(members, 0)  # noqa: E731
+    cond = {name: several(x) for name, x in window.cond.items()}
+    return replace(
+        window,
+        cond=cond,
+        residual=several(window.residual),
+        unit=several(window.unit),
+        known=several(window.known),
+    )
+
+
+def one_step_sample(
+    model: ResidualDenoiser, window: Window, unit: Tensor, generator: torch.Generator
+) -> Tensor:
+    """A sample of the residual of each window, in its unit; known frames as they are told. The mean network is not trained by it."""
+    with torch.no_grad():
+        mean = model.mean(window.cond, window.residual, window.known)
+        size = (model.scale(window.residual, window.known) * unit).float()
+    noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+    level = torch.full(window.known.shape, SIGMA_MAX, device=mean.device)
+    made = model(SIGMA_MAX * noise, level, window.cond, mean, window.known, model.one_step_net)
+    return mean + size * made
 
 
 def almost_fair_crps(members: Tensor, target: Tensor, alpha: float) -> Tensor:

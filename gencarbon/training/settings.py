@@ -62,6 +62,12 @@ class TrainConfig(Config):
         None,
         description="a run or a checkpoint whose networks and scales this one begins with; `winds` is left out then, its wind network kept",
     )
+    rolled: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of batches whose known frames are the networks' own, made from the window before as in a roll-out",
+    )
     beginnings: int = Field(
         0, ge=0, description="windows of training begun from known states, beside those of the refined run"
     )
@@ -69,14 +75,18 @@ class TrainConfig(Config):
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")
     mean: PhaseConfig | None = Field(None, description="left out: that of `begin`, as it is")
-    remainder: PhaseConfig | None = Field(None, description="left out: no diffusion, one_step alone")
+    remainder: PhaseConfig | None = Field(
+        None, description="left out: the diffusion model of `begin` as it is, or none: one_step alone"
+    )
     one_step: OneStepConfig | None = Field(None, description="left out: no one-step sampler")
 
     @model_validator(mode="after")
     def _something_samples(self) -> TrainConfig:
-        if self.remainder is None and (self.one_step is None or self.one_step.from_denoiser):
+        begun = self.begin is not None and self.one_step is not None
+        if self.remainder is None and not begun and (self.one_step is None or self.one_step.from_denoiser):
             raise ValueError(
-                "expected a remainder phase, or a one_step phase with from_denoiser: false, got neither; a mean network alone does not sample"
+                "expected a remainder phase, or a one_step phase with `begin` or with from_denoiser: false, got neither; a mean network alone "
+                "does not sample"
             )
         if self.begin is None and self.mean is None:
             raise ValueError(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
 from gencarbon.data.backgrounds import background_runs
-from gencarbon.data.clips import ClipDataset, fit_scales
+from gencarbon.data.clips import NEXT, OVERLAP, ClipDataset, fit_scales, spanned
 from gencarbon.data.files import open_dataset
 from gencarbon.data.normalize import Normalizer
 from gencarbon.data.refined import beginnings_of, refined_run_of
@@ -42,6 +42,9 @@ from gencarbon.training.settings import PhaseConfig, TrainConfig
 from gencarbon.training.winds import train_winds
 
 SPLITS = "train", "validation"
+LossOf = Callable[
+    [Window, torch.Generator, Window | None], Tensor
+]  # of a window, noise, and the window before where that is sampled
 LONGEST_WAIT = timedelta(days=2)  # of processes for the first one, which makes the refined runs
 
 
@@ -118,7 +121,12 @@ class Trainer:
                 fit_scales(self.normalizer, self.train, config.scale_samples)
             self.normalizer.save_pretrained(folder / "scales")
         if config.mean is not None:
-            self._phase("mean", config.mean, self.model.mean_net, lambda w, g: mean_loss(self.model, w))
+            self._phase(
+                "mean",
+                config.mean,
+                self.model.mean_net,
+                lambda w, g, before: mean_loss(self.model, w, before),
+            )
         fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
         unit = self.normalizer.remainder_unit()
         self.say(
@@ -129,7 +137,7 @@ class Trainer:
                 "remainder",
                 config.remainder,
                 self.model.remainder_net,
-                lambda w, g: remainder_loss(self.model, w, unit, g),
+                lambda w, g, before: remainder_loss(self.model, w, unit, g),
             )
         one_step = config.one_step
         if one_step is not None:
@@ -140,7 +148,7 @@ class Trainer:
                 "one_step",
                 one_step,
                 self.model.one_step_net,
-                lambda w, g: one_step_loss(self.model, w, unit, one_step, g),
+                lambda w, g, before: one_step_loss(self.model, w, unit, one_step, g, before),
             )
         if self.accelerator.is_main_process:
             self.pipeline().save_pretrained(folder / "pipeline")
@@ -180,11 +188,14 @@ class Trainer:
                 )
                 for split, store in self.stores.items()
             }
-            begun = None
+            begun, followed = None, config.rolled > 0
             if config.beginnings:
-                short = beginnings_of(stores["train"], config.frames, config.beginnings)
-                begun = self._clips(short, "beginnings", length, config.seed, segment=config.frames)
-            self.train = self._clips(stores["train"], "train", length, config.seed, beginnings=begun)
+                span = spanned(config.frames, followed)
+                short = beginnings_of(stores["train"], span, config.beginnings)
+                begun = self._clips(short, "beginnings", length, config.seed, segment=span, followed=followed)
+            self.train = self._clips(
+                stores["train"], "train", length, config.seed, beginnings=begun, followed=followed
+            )
             self.validation = self._clips(
                 stores["validation"], "validation", config.validation_windows, 0, augment=False
             )
@@ -222,11 +233,18 @@ class Trainer:
         name: str,
         phase: PhaseConfig,
         network: nn.Module,
-        loss_of: Callable[[Window, torch.Generator], Tensor],
+        loss_of: LossOf,
     ) -> None:
+        frames = self.config.frames
+
         def loss(batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-            known = draw_known(batch["begins"], self.config.frames, generator)
-            return loss_of(self._ready(batch, known), generator)
+            known = draw_known(batch["begins"], frames, generator)
+            window = self._ready({k: x for k, x in batch.items() if not k.startswith(NEXT)}, known)
+            if float(torch.rand((), generator=generator)) >= self.config.rolled or name == "remainder":
+                return loss_of(window, generator, None)
+            after = {k.removeprefix(NEXT): x for k, x in batch.items() if k.startswith(NEXT)}
+            told = (torch.arange(frames) < OVERLAP).float().expand_as(known)
+            return loss_of(self._ready(after, told), generator, window)
 
         batches = lambda step: self._batches(name, step, phase.steps)  # noqa: E731
         self.loop.phase(name, phase, network, loss, batches, lambda: self._validate(loss_of))
@@ -259,7 +277,7 @@ class Trainer:
         collate = lambda chunk: default_collate([self.validation[i] for i in chunk])  # noqa: E731
         return [self._ready(collate(c), known.expand(len(c), -1)) for c in chunks]
 
-    def _validate(self, loss_of: Callable[[Window, torch.Generator], Tensor]) -> float:
+    def _validate(self, loss_of: LossOf) -> float:
         generator = torch.Generator().manual_seed(0)
-        losses = [float(loss_of(window, generator)) for window in self._validation_windows()]
+        losses = [float(loss_of(window, generator, None)) for window in self._validation_windows()]
         return math.fsum(losses) / len(losses)
