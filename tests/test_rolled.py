@@ -61,7 +61,7 @@ def test_samples_lie_within_a_segment():
 def test_the_score_of_a_window_is_that_of_its_samples(model, pair):
     window, unit = pair[1], torch.full((3, 1, 1, 1), 0.7)
     draw = lambda: torch.Generator().manual_seed(4)  # noqa: E731
-    loss = float(one_step_loss(model, window, unit, HOW, draw()))
+    loss = float(one_step_loss(model, window, unit, HOW, draw()).detach())
     size = (model.scale(window.residual, window.known) * unit).detach()
     made = (
         one_step_sample(model, repeated(window, 3), unit, draw()).detach().unflatten(0, (3, 3))
@@ -75,7 +75,9 @@ def test_the_score_of_a_window_is_that_of_its_samples(model, pair):
 def test_each_member_is_told_its_own_past(model, pair):
     before, window, unit = *pair, torch.ones(3, 1, 1, 1)
     draw = lambda: torch.Generator().manual_seed(4)  # noqa: E731
-    told, rolled = (float(one_step_loss(model, window, unit, HOW, draw(), past)) for past in (None, before))
+    told, rolled = (
+        float(one_step_loss(model, window, unit, HOW, draw(), past).detach()) for past in (None, before)
+    )
     assert told != pytest.approx(rolled, rel=1e-3)
     past = repeated(before, 3)
     made = one_step_sample(model, past, unit, draw())
