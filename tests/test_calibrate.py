@@ -87,8 +87,7 @@ def test_detail_is_that_of_neighbours_and_blind_to_where_they_are():
                     total += ((x[i, j] - x[n, m]) ** 2 * (a[i, j] + a[n, m]) / 2).sum()
     assert float(found[1, 2]) == pytest.approx(np.sqrt(total / a.sum()))
     turned, mirrored = ([torch.roll(f, 5, -1) for f in (co2, air)], [f.flip(-2) for f in (co2, air)])
-    for moved in (turned, mirrored, (3 * co2 + 7, air)):
-        factor = 3 if moved[0] is not turned[0] and moved[0] is not mirrored[0] else 1
+    for moved, factor in ((turned, 1), (mirrored, 1), ((3 * co2 + 7, air), 3)):
         assert torch.allclose(Normalizer.detail(*moved), factor * found)
     assert not torch.allclose(Normalizer.detail(co2.flip(-1).sort(-1).values, air), found)
 

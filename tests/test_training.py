@@ -148,6 +148,8 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
     for name, before in begin.denoiser.state_dict().items():
         assert torch.allclose(after[name], before, atol=1e-7), name
     assert torch.equal(made.normalizer.residual_std, begin.normalizer.residual_std)
+    fitted = made.normalizer.remainder_std.clone()  # a run shares the scales of what it begins with
+    assert not torch.equal(fitted, tiny_pipeline().normalizer.remainder_std)  # its mean network was trained
 
     def one_step_of(from_denoiser):
         other = config.model_dump() | {"one_step": one_step | {"from_denoiser": from_denoiser}}
@@ -158,6 +160,7 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
     for from_denoiser in (True, False):  # false: from nothing, whatever the checkpoint has
         mine = one_step_of(from_denoiser)
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs) == from_denoiser
+    fitted = made.normalizer.remainder_std.mul_(2).clone()  # what no fit would give
     kept = TrainConfig.parse(
         config.model_dump()
         | {"mean": None, "remainder": None, "one_step": one_step | {"learning_rate": 1e-2}}
@@ -169,6 +172,7 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
         for part in ("mean_net.", "remainder_net.", "one_step_net.")
     }
     assert same == {"mean_net.": True, "remainder_net.": True, "one_step_net.": False}
+    assert torch.equal(after.normalizer.remainder_std, fitted)
     with pytest.raises(InputError, match="expected a mean phase, or `begin`"):
         TrainConfig.parse(CONFIG | {"mean": None})
     wide = TrainConfig.parse(config.model_dump() | {"widths": (8, 24)})

@@ -26,9 +26,7 @@ NO_BACKGROUND = 0.25  # share of samples with nothing but winds, fluxes and the 
 MIX_TOTAL = 0.5  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
 AT_START = 0.15  # share of samples that begin with a segment of the refined run, as the first window of a forecast does
 FROM_BEGINNINGS = 0.25  # share of samples taken from the short runs from known states, where there are any
-
-
-NEXT = "next_"
+NEXT = "next_"  # begins the names of what belongs to the window after
 
 
 def spanned(frames: int, followed: bool) -> int:

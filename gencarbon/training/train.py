@@ -127,7 +127,8 @@ class Trainer:
                 self.model.mean_net,
                 lambda w, g, before: mean_loss(self.model, w, before),
             )
-        fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
+            # a mean network that was kept leaves what it left when its samplers learnt
+            fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
         unit = self.normalizer.remainder_unit()
         self.say(
             f"remainder, in residual units per level: {self.normalizer.remainder_std.numpy().round(3).tolist()}"
@@ -240,7 +241,8 @@ class Trainer:
         def loss(batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
             known = draw_known(batch["begins"], frames, generator)
             window = self._ready({k: x for k, x in batch.items() if not k.startswith(NEXT)}, known)
-            if float(torch.rand((), generator=generator)) >= self.config.rolled or name == "remainder":
+            rolls = self.config.rolled > 0 and name != "remainder"
+            if not rolls or float(torch.rand((), generator=generator)) >= self.config.rolled:
                 return loss_of(window, generator, None)
             after = {k.removeprefix(NEXT): x for k, x in batch.items() if k.startswith(NEXT)}
             told = (torch.arange(frames) < OVERLAP).float().expand_as(known)
