@@ -17,7 +17,7 @@ from gencarbon.data.backgrounds import WIDER
 from gencarbon.data.views import canonical_datasets, widened
 from gencarbon.errors import InputError
 from gencarbon.metrics import ensemble_variance, spread_skill_ratio
-from gencarbon.sampling.components import LARGEST, NoiseSchedule
+from gencarbon.sampling.components import LARGEST, NoiseSchedule, hats
 from gencarbon.sampling.ensemble import Forecast, run_members
 from gencarbon.sampling.exam import gaussian_moments
 from gencarbon.sampling.given import Array
@@ -135,7 +135,7 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
     variance, squared_error = (x.sum(0) for x in of_dates)
     forecast = cases[0][0][0]
     days = np.arange(1, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
-    near = np.stack([np.interp(days, config.lead_days, one) for one in np.eye(len(config.lead_days))])
+    near = hats(days, config.lead_days)
     at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[1:]
     at[:, : forecast.pipe.frames - 1] = False  # what the first window lacks is told by leads
     first = np.arange(1, config.frames) < forecast.pipe.frames
@@ -181,8 +181,7 @@ def adjusted(
     if config.conserve:
         scales = {"conserve_scale": levels * np.array(c.conserve_scale) / found.window_and_level}
     else:
-        rows = levels * np.atleast_2d(c.lead_scale)
-        by_lead = np.stack([np.interp(config.lead_days, c.lead_days, row) for row in rows.T], 1)
+        by_lead = hats(config.lead_days, c.lead_days).T @ (levels * np.atleast_2d(c.lead_scale))
         by_frame = np.ones(len(found.frame)) * np.array(c.frame_scale)
         scales = {
             "lead_scale": (by_lead / found.lead_and_level).clip(1 / LARGEST, LARGEST),

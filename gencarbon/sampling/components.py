@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gencarbon.errors import InputError
@@ -17,6 +19,11 @@ from gencarbon.sampling.samplers import DEFAULT_SAMPLER, ONE_STEP, SAMPLERS, Sam
 
 LARGEST = 3.0  # of scales by lead, by frame and by detail: a sample further off than this calls for other networks, not for a knob
 BY_NAME = SAMPLERS | {"one_step": ONE_STEP}
+
+
+def hats(days: Sequence[float] | NDArray[np.floating], nodes: Sequence[float]) -> NDArray[np.float64]:
+    """Weights of linear interpolation from nodes to days, constant beyond the ends: (node, day), which sum to 1 over nodes."""
+    return np.stack([np.interp(days, nodes, one) for one in np.eye(len(nodes))])
 
 
 class ModelGrid(ModelMixin, ConfigMixin):
@@ -114,13 +121,7 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         is the first window; conserves: whether it keeps the means of wide cells.
         """
         vector = lambda name: np.atleast_1d(np.array(self.config[name], float))  # noqa: E731
-        at = np.stack(
-            [
-                np.interp(lead_days.numpy(), vector("lead_days"), one)
-                for one in np.eye(len(self.config.lead_days))
-            ]
-        )
-        scale = (at.T @ np.atleast_2d(self.config.lead_scale)).T
+        scale = np.atleast_2d(self.config.lead_scale).T @ hats(lead_days.numpy(), self.config.lead_days)
         if not begins:
             scale = scale * vector("frame_scale")
         share = detail.double().cpu().numpy() / vector("detail_typical")
