@@ -5,8 +5,9 @@ import xarray as xr
 
 from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.data.backgrounds import (
+    REFERENCE,
+    SEGMENTS,
     background_runs,
-    begun_from,
     interpolated,
     state_of,
     with_blocks_of,
@@ -62,12 +63,12 @@ def test_blocks_are_kept_and_nothing_else_is_known():
 
 
 def test_every_third_segment_of_a_refined_run_begins_from_one_of_the_backgrounds(tmp_path):
-    assert [begun_from(k) for k in range(6)] == [None, None, "coarse", None, None, "blocks"]
-    assert {begun_from(k) for k in range(2, 14, 3)} == {"coarse", "wide", "blocks"}
+    assert SEGMENTS[:6] == (REFERENCE, REFERENCE, "coarse", REFERENCE, REFERENCE, "blocks")
+    assert set(SEGMENTS[2::3]) == {"coarse", "wide", "blocks"}
     split = store(53)
     made = refined_run_of(split, RefinedConfig(scheme="van_leer", segment_days=1), tmp_path / "r.zarr")
     for number in (0, 2, 5, 8, 11):
         first = 4 * number
-        assert np.allclose(made[:, first], state_of(split, begun_from(number), first), atol=1e-6)
-        if begun_from(number) is not None:
+        assert np.allclose(made[:, first], state_of(split, SEGMENTS[number % 12], first), atol=1e-6)
+        if SEGMENTS[number % 12] != REFERENCE:
             assert np.abs(made[:, first] - split.tracer[:, first]).max() > 0.01

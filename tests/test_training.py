@@ -13,7 +13,7 @@ import yaml
 from gencarbon import CO2Pipeline, InputError, NoiseSchedule, Normalizer
 from gencarbon.budget import accumulated_flux, co2_mass
 from gencarbon.config import load_any
-from gencarbon.data.backgrounds import KINDS
+from gencarbon.data.backgrounds import KINDS, SEGMENTS
 from gencarbon.data.benchmark import FINE_FLUXES
 from gencarbon.data.clips import ClipDataset, fit_scales
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS
@@ -48,7 +48,7 @@ def store(frames=13, seed=0):
         "tracer_refined": (
             ("tracer_name", "time", "level", "lat", "lon"),
             b + 0.1 * rng.normal(size=b.shape),
-            {"segment_frames": 6, "scheme": "van_leer", "factor": 2},
+            {"segment_frames": 6, "begins_from": list(SEGMENTS), "scheme": "van_leer", "factor": 2},
         ),
         "tracer_flux": (("tracer_name", "time", "lat", "lon"), 1e-8 * rng.normal(size=(k, frames, 8, 16))),
     }
@@ -72,7 +72,7 @@ CONFIG = {
     "kind": "train", "data": "tiny", "name": "t", "seed": 0, "frames": 4, "widths": (8, 16), "batch": 2, "scale_samples": 4,
     "validation_windows": 2, "checkpoint_every": 2, "refined": {"scheme": "van_leer", "factor": 2, "segment_days": 2},
     "winds": {"steps": 4, "warmup": 1, "context": 1, "batch": 2}, "mean": {"steps": 4, "warmup": 1}, "remainder": {"steps": 4, "warmup": 1},
-    "beginnings": 3, "rolled": 0.5, "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
+    "beginnings": 3, "corrections": 4, "rolled": 0.5, "one_step": {"steps": 4, "warmup": 1, "squares": (1, 2)},
 }  # fmt: skip
 
 
@@ -182,15 +182,23 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
         TrainConfig.parse(CONFIG | {"begin": "tiny"})
 
 
-def test_a_quarter_of_the_windows_are_beginnings_of_forecasts():
+def test_a_quarter_of_the_windows_are_beginnings_of_forecasts_and_a_quarter_those_of_corrections():
     short = beginnings_of(store(25), 4, 3)
     assert short.sizes["time"] == 12 and short.time.values[4] == store(25).time.values[10]  # round(21 / 2)
-    short["tracer_refined"].attrs |= {"segment_frames": 4, "from_reference": 1}
-    begun = ClipDataset(short, 4, 400, seed=0)
-    assert begun.starts.tolist() == [0, 4, 8] and all(begun[i]["begins"] == 1 for i in range(20))
-    share = lambda clips: np.mean([float(clips[i]["begins"]) for i in range(400)])  # noqa: E731
-    alone = share(ClipDataset(store(25), 4, 400, seed=0))
-    assert 0.2 < share(ClipDataset(store(25), 4, 400, seed=0, beginnings=begun)) - 0.75 * alone < 0.3
+    sets = []
+    for most_known, kinds in ((1, ["reference"]), (0, ["coarse", "blocks"])):
+        short["tracer_refined"].attrs |= {"segment_frames": 4, "begins_from": kinds}
+        begun = ClipDataset(short, 4, 400, seed=0)
+        assert begun.starts.tolist() == [0, 4, 8]
+        assert all(begun[i]["most_known"] == most_known for i in range(20))
+        sets.append(begun)
+    clips = [
+        ClipDataset(store(25), 4, 400, seed=0, beginnings=sets[:n])[i] for n in (0, 1, 2) for i in range(400)
+    ]
+    most = np.array([int(clip["most_known"]) for clip in clips]).reshape(3, 400)
+    alone, with_beginnings, with_both = ([(row == k).mean() for k in (0, 1)] for row in most)
+    assert 0.2 < with_beginnings[1] - 0.75 * alone[1] < 0.3 and with_beginnings[0] < 0.1
+    assert 0.2 < with_both[1] - 0.5 * alone[1] < 0.3 and 0.2 < with_both[0] - 0.5 * alone[0] < 0.3
 
 
 def test_missing_data_is_refused(tmp_path):
@@ -273,14 +281,16 @@ def test_scales_make_unit_fields():
 
 
 def test_known_frames_are_mostly_prefixes_of_at_most_two():
-    known = draw_known(torch.zeros(4000), 8, torch.Generator().manual_seed(0))
+    known = draw_known(torch.full((4000,), 2), 8, torch.Generator().manual_seed(0))
     prefix = known.sum(1)
     ordered = (known.diff(dim=1) <= 0).all(1)
     assert (
         0.45 < ((prefix == 2) & ordered).float().mean() < 0.62 and 0.08 < (prefix == 0).float().mean() < 0.2
     )
-    first = draw_known(torch.ones(4000), 8, torch.Generator().manual_seed(0))
+    first = draw_known(torch.full((4000,), 1), 8, torch.Generator().manual_seed(0))
     assert 0.75 < ((first.sum(1) == 1) & (first[:, 0] == 1)).float().mean() < 0.9  # of a forecast: never two
+    free = draw_known(torch.zeros(4000, dtype=torch.int64), 8, torch.Generator().manual_seed(0))
+    assert (free.sum(1) == 0).float().mean() > 0.88  # but for gaps to be filled
 
 
 def test_precision_follows_the_hardware():

@@ -26,26 +26,22 @@ from gencarbon.transport.refine import refine_mole_fraction
 from gencarbon.variables import describe
 
 KINDS = "coarse", "diffusive", "wide", "blocks"
+REFERENCE = "reference"
+# What refined runs begin from, in turn: the reference, as a forecast from a known state, or a background, as what corrects a coarse run.
 # The diffusive run's errors are too large to begin from: a few such windows would rule what the networks learn.
-BEGINNINGS = "coarse", "blocks", "wide", "blocks"
-FROM_BACKGROUND = 3  # every third segment of a refined run begins from a background
+CORRECTIONS = "coarse", "blocks", "wide", "blocks"
+SEGMENTS = tuple(kind for background in CORRECTIONS for kind in (REFERENCE, REFERENCE, background))
 RESTART_DAYS = 90  # of the runs below: three segments, so that no window of training sees a restart
 WIDER = 2  # cells on a side of a wide one
 RUNS = {"diffusive": ("upwind", 1), "wide": ("van_leer", WIDER)}  # scheme, width
 NAMES = {"coarse": "tracer_background"} | {kind: f"tracer_background_{kind}" for kind in RUNS}
 
 
-def begun_from(number: int) -> str | None:
-    """The background from which segment `number` of a refined run begins; None: from the reference, as a forecast from a known state."""
-    turn, last = divmod(number, FROM_BACKGROUND)
-    return BEGINNINGS[turn % len(BEGINNINGS)] if last == FROM_BACKGROUND - 1 else None
-
-
-def state_of(store: xr.Dataset, kind: str | None, frame: int) -> np.ndarray:
+def state_of(store: xr.Dataset, kind: str, frame: int) -> np.ndarray:
     """Mole fractions of the tagged tracers in one frame of a background, or of the reference: (tracer, level, lat, lon) ppm."""
     part = store.isel(time=frame)
     if kind != "blocks":
-        return part["tracer" if kind is None else NAMES[kind]].values.astype(np.float64)
+        return part["tracer" if kind == REFERENCE else NAMES[kind]].values.astype(np.float64)
     air_mass = HybridLevels.from_dataset(store).air_mass(
         part["surface_pressure"].values, LatLonGrid.from_dataset(store)
     )

@@ -5,7 +5,7 @@ A sample is a pure function of (seed, index), so that training resumes exactly a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gencarbon.data.backgrounds import KINDS, NAMES, WIDER, begun_from, with_blocks_of
+from gencarbon.data.backgrounds import KINDS, NAMES, REFERENCE, WIDER, with_blocks_of
 from gencarbon.data.normalize import Normalizer, clock, face_winds
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
@@ -25,7 +25,7 @@ OVERLAP = 2  # frames of a window of a roll-out that the previous one has made
 NO_BACKGROUND = 0.25  # share of samples with nothing but winds, fluxes and the refined run
 MIX_TOTAL = 0.5  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
 AT_START = 0.15  # share of samples that begin with a segment of the refined run, as the first window of a forecast does
-FROM_BEGINNINGS = 0.25  # share of samples taken from the short runs from known states, where there are any
+FROM_BEGINNINGS = 0.25  # share of samples taken from each set of short runs
 NEXT = "next_"  # begins the names of what belongs to the window after
 
 
@@ -39,7 +39,7 @@ class ClipDataset(Dataset):
     lacks. augment=False gives the plain CO2 with the benchmark's coarse run, in order.
 
     followed: samples hold the window after, too, under names of `next_`: what a roll-out makes next. store: with its `background_runs` and
-    `tracer_refined`. beginnings: the same of short runs, each a sample long (`beginnings_of`).
+    `tracer_refined`. beginnings: sets of short runs, each run a sample long (`beginnings_of`).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ClipDataset(Dataset):
         length: int,
         seed: int,
         augment: bool = True,
-        beginnings: ClipDataset | None = None,
+        beginnings: Sequence[ClipDataset] = (),
         followed: bool = False,
     ):
         self.beginnings, self.followed = beginnings, followed
@@ -66,7 +66,7 @@ class ClipDataset(Dataset):
         self.refined = load("tracer_refined")
         about = store["tracer_refined"].attrs
         self.segment = int(about["segment_frames"])
-        self.from_reference = bool(about.get("from_reference", False))
+        self.begins_from = tuple(about["begins_from"])
         self.refined_by = str(about["scheme"]), int(about["factor"])
         self.flux = load("tracer_flux")
         self.surface_pressure = np.asarray(store["surface_pressure"].values)
@@ -92,14 +92,17 @@ class ClipDataset(Dataset):
             start = self.starts[index * max(1, len(self.starts) // self.length) % len(self.starts)]
             return self._sample(int(start), self.in_total, turn=0, mirror=False, background="coarse")
         rng = np.random.default_rng([self.seed, index])
-        if self.beginnings is not None and rng.random() < FROM_BEGINNINGS:
-            return self.beginnings[index]
+        if self.beginnings:
+            which = int(rng.random() / FROM_BEGINNINGS)
+            if which < len(self.beginnings):
+                return self.beginnings[which][index]
         begins = self.starts[self.starts % self.segment == 0]
         start = int(rng.choice(begins if rng.random() < AT_START else self.starts))
         weights = self.in_total
         if rng.random() > MIX_TOTAL:
             weights = rng.normal(size=len(weights)) / (self.size[:, start] + 1e-3)
-        background = self.begun_from(start) or str(rng.choice(KINDS))
+        begun = self.begun_from(start)
+        background = str(rng.choice(KINDS)) if begun == REFERENCE else begun
         known = None if rng.random() < NO_BACKGROUND else background
         step = WIDER if known in ("wide", "blocks") else 1  # wide cells stay where they are in use
         turn = step * int(rng.integers(self.grid.shape[1] // step))
@@ -115,16 +118,17 @@ class ClipDataset(Dataset):
             made |= {f"{NEXT}{name}": field for name, field in after.items()}
         return made
 
-    def begun_from(self, start: int) -> str | None:
-        """The background from which the segment of frame `start` begins; None: from the reference."""
-        return None if self.from_reference else begun_from(start // self.segment)
+    def begun_from(self, start: int) -> str:
+        """What the segment of frame `start` begins from."""
+        return str(self.begins_from[start // self.segment % len(self.begins_from)])
 
     def window(
         self, start: int, weights: np.ndarray, turn: int, mirror: bool, background: str | None
     ) -> dict[str, Tensor]:
         """One window, level fields as (level, time, lat, lon); background: one of `KINDS` or none.
 
-        `begins` is 1 where the refined run begins from the known state of its first frame, `exact` where the background's blocks are kept.
+        `most_known` counts the first frames that sampling can know: none where the refined run begins from a background, one where it begins
+        from a known state, OVERLAP further on. `exact` is 1 where the background's blocks are kept.
         """
         cut = slice(start, start + self.frames)
         mix = lambda a: np.tensordot(weights.astype(np.float32), a[:, cut], axes=1)  # noqa: E731
@@ -150,12 +154,13 @@ class ClipDataset(Dataset):
         ticks = clock(self.time[cut], torch.tensor(self.grid.lon))
         ticks = torch.roll(ticks, turn, -1)
         ticks[2:] = -ticks[2:] if mirror else ticks[2:]  # the mirror swaps the seasons
-        begins = start % self.segment == 0 and self.begun_from(start) is None
+        begins = start % self.segment == 0
+        most_known = OVERLAP if not begins else int(self.begun_from(start) == REFERENCE)
         exact = background == "blocks"
         return out | {
             "clock": ticks,
             "exact": torch.tensor(float(exact)),
-            "begins": torch.tensor(float(begins)),
+            "most_known": torch.tensor(most_known),
         }
 
     @property

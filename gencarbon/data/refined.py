@@ -1,13 +1,13 @@
 """The refined run of a benchmark split: the coarse air mass fluxes on finer cells, begun again every few weeks as forecasts are.
 
-Made segment by segment, so that a killed one goes on. A window of training lies within one segment. Forecasts begin from known states more
-often than segments of weeks do, so there are short ones besides (`beginnings_of`).
+Made segment by segment, so that a killed one goes on. A window of training lies within one segment. Forecasts begin more often than
+segments of weeks do, from known states and from backgrounds, so there are short ones besides (`beginnings_of`).
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from gencarbon.data.backgrounds import begun_from, state_of
+from gencarbon.data.backgrounds import SEGMENTS, state_of
 from gencarbon.data.files import open_dataset
 from gencarbon.data.settings import RefinedConfig
 from gencarbon.grid import HybridLevels, LatLonGrid
@@ -33,11 +33,12 @@ def refined_run_of(
     subgrid_of: SubgridOf | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     frames: int | None = None,
+    begins_from: Sequence[str] = SEGMENTS,
 ) -> xr.DataArray:
     """`tracer_refined` of a split, (tracer_name, time, level, lat, lon) ppm, kept in the Zarr store `path`, made first where missing.
 
-    store: with its `background_runs`. subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`. frames: of a segment
-    if all begin from the reference; None: segments of `config.segment_days`, some of which begin from a background.
+    store: with its `background_runs`. subgrid_of: what finer winds add to the interpolated fluxes, as for `OfflineRun`. frames: of a segment;
+    None: `config.segment_days`. begins_from: what the segments begin from, in turn.
     """
     if not path.exists():
         parts = path.with_suffix(".parts")
@@ -48,7 +49,7 @@ def refined_run_of(
         for number, first in enumerate(firsts):
             file = parts / f"{first}.npy"
             if not file.exists():
-                begun = None if frames else begun_from(number)
+                begun = begins_from[number % len(begins_from)]
                 made = _segment(store.isel(time=slice(first, first + segment)), config, begun, subgrid_of)
                 temporary = file.with_suffix(".tmp.npy")
                 np.save(temporary, made)
@@ -57,8 +58,7 @@ def refined_run_of(
         values = np.concatenate([np.load(parts / f"{first}.npy") for first in firsts], axis=1)
         added = describe(xr.Dataset({"tracer_refined": (store["tracer"].dims, values)}))
         about = {"segment_frames": segment, "scheme": config.scheme, "factor": config.factor}
-        about["from_reference"] = int(frames is not None)  # every segment
-        added["tracer_refined"].attrs |= about
+        added["tracer_refined"].attrs |= about | {"begins_from": list(begins_from)}
         whole = parts / "store.zarr"
         added.to_zarr(whole, mode="w", zarr_format=3, consolidated=False)
         whole.rename(path)  # at once: a kill never leaves half of it
@@ -72,9 +72,7 @@ def beginnings_of(store: xr.Dataset, frames: int, count: int) -> xr.Dataset:
     return store.isel(time=(firsts[:, None] + np.arange(frames)).ravel())
 
 
-def _segment(
-    part: xr.Dataset, config: RefinedConfig, begun: str | None, subgrid_of: SubgridOf | None
-) -> np.ndarray:
+def _segment(part: xr.Dataset, config: RefinedConfig, begun: str, subgrid_of: SubgridOf | None) -> np.ndarray:
     """(tracer, time, level, lat, lon) ppm, float32."""
     load = lambda name: part[name].values.astype(np.float64)  # noqa: E731
     air = AirMotion(

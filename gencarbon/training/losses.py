@@ -36,14 +36,14 @@ def prepare(batch: dict[str, Tensor], normalizer: Normalizer, known: Tensor, ste
     )
 
 
-def draw_known(begins: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+def draw_known(most: Tensor, frames: int, generator: torch.Generator) -> Tensor:
     """Which frames are told, (batch, time): none, a prefix of one or two as in a roll-out, or any, as for filling gaps.
 
-    begins: (batch,), 1 for the first windows of forecasts from a known state, of which one frame is known and never two.
+    most: (batch,), `most_known` of `ClipDataset.window`.
     """
-    batch = len(begins)
+    batch = len(most)
     u = torch.rand(batch, 1, generator=generator)
-    prefix = (u > 0.2).int() + ((u > 0.5) & (begins[:, None] == 0)).int()
+    prefix = torch.minimum((u > 0.2).int() + (u > 0.5).int(), most[:, None])
     known = torch.arange(frames)[None] < prefix
     anywhere = torch.rand(batch, frames, generator=generator) < 0.3
     return torch.where(u < 0.1, anywhere, known).float()

@@ -71,6 +71,11 @@ class TrainConfig(Config):
     beginnings: int = Field(
         0, ge=0, description="windows of training begun from known states, beside those of the refined run"
     )
+    corrections: int = Field(
+        0,
+        ge=0,
+        description="windows of training begun from backgrounds, as those that correct or downscale a run whose true state nobody knows",
+    )
     scale_samples: int = Field(256, ge=1, description="windows from which the scales are fitted")
     validation_windows: int = Field(32, ge=1)
     checkpoint_every: int = Field(200, ge=1, description="steps")

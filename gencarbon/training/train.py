@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
-from gencarbon.data.backgrounds import background_runs
+from gencarbon.data.backgrounds import CORRECTIONS, REFERENCE, SEGMENTS, background_runs
 from gencarbon.data.clips import NEXT, OVERLAP, ClipDataset, fit_scales, spanned
 from gencarbon.data.files import open_dataset
 from gencarbon.data.normalize import Normalizer
@@ -189,28 +189,36 @@ class Trainer:
                 )
                 for split, store in self.stores.items()
             }
-            begun, followed = None, config.rolled > 0
-            if config.beginnings:
-                span = spanned(config.frames, followed)
-                short = beginnings_of(stores["train"], span, config.beginnings)
-                begun = self._clips(short, "beginnings", length, config.seed, segment=span, followed=followed)
-            self.train = self._clips(
-                stores["train"], "train", length, config.seed, beginnings=begun, followed=followed
-            )
+            common: dict[str, Any] = {"length": length, "seed": config.seed, "followed": config.rolled > 0}
+            span, begun = spanned(config.frames, common["followed"]), []
+            short = {
+                "beginnings": (config.beginnings, (REFERENCE,)),
+                "corrections": (config.corrections, CORRECTIONS),
+            }
+            for name, (count, kinds) in short.items():
+                if count:
+                    part = beginnings_of(stores["train"], span, count)
+                    begun.append(self._clips(part, name, segment=span, begins_from=kinds, **common))
+            self.train = self._clips(stores["train"], "train", beginnings=begun, **common)
             self.validation = self._clips(
-                stores["validation"], "validation", config.validation_windows, 0, augment=False
+                stores["validation"], "validation", length=config.validation_windows, seed=0, augment=False
             )
         self.geometry = self._on_device(self.train.geometry)
 
     def _clips(
-        self, store: xr.Dataset, name: str, length: int, seed: int, segment: int | None = None, **kwargs: Any
+        self,
+        store: xr.Dataset,
+        name: str,
+        segment: int | None = None,
+        begins_from: Sequence[str] = SEGMENTS,
+        **kwargs: Any,
     ) -> ClipDataset:
         """Windows of a store with its backgrounds, and the refined run of this name. segment: its frames, see `refined_run_of`."""
         grid, levels = LatLonGrid.from_dataset(store), HybridLevels.from_dataset(store)
         subgrid_of = self.winds and partial(LearntSubgrid, self.winds, grid, levels)
         path, tell = self.folder / f"refined_{name}.zarr", partial(self._tell, name, "refined")
-        refined = refined_run_of(store, self.config.refined, path, subgrid_of, tell, segment)
-        return ClipDataset(store.assign(tracer_refined=refined), self.config.frames, length, seed, **kwargs)
+        refined = refined_run_of(store, self.config.refined, path, subgrid_of, tell, segment, begins_from)
+        return ClipDataset(store.assign(tracer_refined=refined), self.config.frames, **kwargs)
 
     def _tell(self, split: str, kind: str, done: int, total: int) -> None:
         self.say(f"{kind} run of {split}: frame {done} of {total}")
@@ -239,7 +247,7 @@ class Trainer:
         frames = self.config.frames
 
         def loss(batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-            known = draw_known(batch["begins"], frames, generator)
+            known = draw_known(batch["most_known"], frames, generator)
             window = self._ready({k: x for k, x in batch.items() if not k.startswith(NEXT)}, known)
             rolls = self.config.rolled > 0 and name != "remainder"
             if not rolls or float(torch.rand((), generator=generator)) >= self.config.rolled:
