@@ -1,8 +1,8 @@
 """Train the downscaling diffusion model of Ai2's package `fme` and draw an ensemble from it, for `python -m eval.run peers`.
 
-python peer_fme.py DATA_FOLDER OUT_FOLDER --minutes 30 --width 32 --members 16 --seed 0
+python peer_fme.py DATA_FOLDER OUT_FOLDER --sample test --minutes 30 --width 32 --members 16 --seed 0
 
-It runs in an environment of its own that has `fme`, and imports nothing of gencarbon. DATA_FOLDER has train.nc and test.nc:
+It runs in an environment of its own that has `fme`, and imports nothing of gencarbon. DATA_FOLDER has train.nc and what to sample, test.nc:
 fine_1, fine_2, ... (time, lat, lon) and coarse_1, coarse_2, ... (time, coarse latitude, coarse longitude), a variable for each
 level; any other variable of three dimensions that begins with time is one more input (fme takes inputs on the coarse grid
 only, so one on the fine grid is averaged over blocks). OUT_FOLDER gets ensemble.npz, report.json and fme's own checkpoints.
@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,8 +53,9 @@ from fme.downscaling.models import (
 from fme.downscaling.modules.diffusion_registry import DiffusionModuleRegistrySelector
 from fme.downscaling.noise import LogNormalNoiseDistribution
 from fme.downscaling.samplers import stochastic_sampler
-from fme.downscaling.train import Trainer, TrainerConfig
+from fme.downscaling.train import Trainer, TrainerConfig, restore_checkpoint
 
+EPOCH = 600.0  # seconds of processor time between checkpoints
 CHECKED_TRAINING_STEPS = 3
 CHECKED_MEMBERS = 4
 
@@ -103,11 +105,11 @@ def _blocks(field: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 
 class Batches:
-    """Training data as fme's trainer reads it: shuffled batches, until a number of steps or of processor seconds."""
+    """One epoch as fme's trainer reads it: shuffled batches, until a number of steps or of processor seconds."""
 
     dims = ("lat", "lon")
 
-    def __init__(self, fields: Fields, size: int, seed: int, steps: float = np.inf, seconds: float = np.inf):
+    def __init__(self, fields: Fields, size: int, seed: list[int], steps: float, seconds: float):
         self.fields, self.size, self.order = fields, size, np.random.default_rng(seed)
         self.limits = steps, seconds
         self.steps, self.cpu_seconds, self.wall_seconds = 0, 0.0, 0.0
@@ -151,11 +153,10 @@ def model_config(fields: Fields, options: argparse.Namespace) -> DiffusionModelC
     )
 
 
-def trained(fields: Fields, batches: Batches, options: argparse.Namespace, folder: Path) -> Trainer:
-    """fme's trainer after one epoch, which lasts as long as the batches do."""
+def fresh_trainer(fields: Fields, options: argparse.Namespace, folder: Path) -> Trainer:
     set_seed(options.seed)
     unread = PairedDataLoaderConfig(
-        [], [], batch_size=batches.size, num_data_workers=0, strict_ensemble=False
+        [], [], batch_size=options.batch, num_data_workers=0, strict_ensemble=False
     )
     config = TrainerConfig(
         model=model_config(fields, options),
@@ -178,11 +179,49 @@ def trained(fields: Fields, batches: Batches, options: argparse.Namespace, folde
                 f"fme cannot normalize {len(layer.weight)} channels: --width 8, 16, 24, 32, 40, 64, 96, 128"
             )
     optimization = config.optimization.build(modules=[model.module], max_epochs=1)
-    trainer = Trainer(model, optimization, batches, batches, config)  # type: ignore[arg-type]
+    none_yet = Batches(fields, options.batch, [options.seed], steps=0, seconds=0)
+    return Trainer(model, optimization, none_yet, none_yet, config)
+
+
+def one_epoch(
+    trainer: Trainer,
+    fields: Fields,
+    options: argparse.Namespace,
+    steps: float = np.inf,
+    seconds: float = np.inf,
+) -> Batches:
+    """Trains until a number of steps or of processor seconds; batches and noise are drawn anew for each epoch, so that one can go on."""
+    number = trainer.startEpoch
+    batches = Batches(fields, options.batch, [options.seed, number], steps, seconds)
+    trainer.train_data = batches
+    set_seed(options.seed + 1000 * number)
     trainer.train_one_epoch()
-    trainer.startEpoch = 1
-    trainer.save_epoch_checkpoints()
-    return trainer
+    trainer.startEpoch = number + 1
+    return batches
+
+
+def trained(fields: Fields, options: argparse.Namespace, folder: Path) -> tuple[Trainer, dict[str, float]]:
+    """fme's trainer after all minutes, and what they were spent on: `steps`, `cpu_seconds`, `wall_seconds`."""
+    trainer, log = fresh_trainer(fields, options, folder), folder / "epochs.json"
+    epochs: list[dict[str, float]] = []
+    if trainer.resuming:
+        restore_checkpoint(trainer)
+        epochs = json.loads(log.read_text())[: trainer.startEpoch]  # the last one's checkpoint may be missing
+    spent = lambda name: sum(epoch[name] for epoch in epochs)  # noqa: E731
+    while (left := 60 * options.minutes - spent("cpu_seconds")) > 0:
+        made = one_epoch(trainer, fields, options, seconds=min(left, EPOCH))
+        epochs.append({name: getattr(made, name) for name in ("steps", "cpu_seconds", "wall_seconds")})
+        log.with_suffix(".tmp").write_text(json.dumps(epochs))
+        log.with_suffix(".tmp").rename(log)
+        trainer.save_epoch_checkpoints()
+        share = spent("wall_seconds") / spent("cpu_seconds")
+        ahead = 60 * options.minutes - spent("cpu_seconds")
+        print(
+            f"fme: {spent('steps')} steps, {max(0, ahead) * share / 60:.0f} min left",
+            file=sys.stderr,
+            flush=True,
+        )
+    return trainer, {name: spent(name) for name in ("steps", "cpu_seconds", "wall_seconds")}
 
 
 def drawn(model: DiffusionModel, fields: Fields, frame: int, members: int) -> np.ndarray:
@@ -222,8 +261,8 @@ def reproducibility(
     """Bits compared: a short training twice, an ensemble twice, and members drawn one by one against all at once."""
     weights = []
     for name in ("first", "second"):
-        batches = Batches(fields, options.batch, options.seed, steps=CHECKED_TRAINING_STEPS)
-        trainer = trained(fields, batches, options, folder / name)
+        trainer = fresh_trainer(fields, options, folder / name)
+        one_epoch(trainer, fields, options, steps=CHECKED_TRAINING_STEPS)
         weights.append(torch.cat([p.detach().flatten() for p in trainer.model.module.parameters()]))
     seed, four, ones = options.seed + 1, [CHECKED_MEMBERS], [1] * CHECKED_MEMBERS
     first, again, single = (seeded(model, fields, seed, groups) for groups in (four, four, ones))
@@ -246,6 +285,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--sample", default="test", help="name of the file to sample, without .nc")
     parser.add_argument(
         "--minutes", type=float, required=True, help="processor time of the training, all threads together"
     )
@@ -269,9 +309,8 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    train, test = (Fields(options.data / f"{name}.nc") for name in ("train", "test"))
-    batches = Batches(train, options.batch, options.seed, seconds=60 * options.minutes)
-    trainer = trained(train, batches, options, options.out)
+    train, test = (Fields(options.data / f"{name}.nc") for name in ("train", options.sample))
+    trainer, spent = trained(train, options, options.out)
 
     model = CheckpointModelConfig(trainer.ema_checkpoint_path).build()
     set_seed(options.seed + 1)
@@ -280,7 +319,7 @@ def main() -> None:
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     ensemble = np.stack(frames, axis=1)
     fine = test.axes["fine"]
-    np.savez(options.out / "ensemble.npz", ensemble=ensemble, time=fine[0], lat=fine[1], lon=fine[2])
+    np.savez(options.out / f"{options.sample}.npz", ensemble=ensemble, time=fine[0], lat=fine[1], lon=fine[2])
 
     samples = options.members * len(test.times)
     settings = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
@@ -297,14 +336,12 @@ def main() -> None:
         "parameters": sum(p.numel() for p in model.module.parameters()),
         "channels": {"inputs": len(train.coarse), "outputs": len(train.names)},
         "training_frames": len(train.times),
-        "training_steps": batches.steps,
-        "training_cpu_seconds": batches.cpu_seconds,
-        "training_wall_seconds": batches.wall_seconds,
+        **{f"training_{name}": value for name, value in spent.items()},
         "sampling_cpu_seconds_per_frame_and_member": cpu / samples,
         "sampling_wall_seconds_per_frame_and_member": wall / samples,
         "reproducible": reproducibility(model, test, options, options.out / "repeated"),
     }
-    (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (options.out / f"{options.sample}.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

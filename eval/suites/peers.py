@@ -1,11 +1,13 @@
 """The nearest package that can be installed: the downscaling diffusion of Ai2's `fme`, trained on the same fields, beside `gencarbon downscale`.
 
 Both turn the reference's means over 11.25 degree cells, and winds, into fields on 5.6 degree cells. `fme` sees one frame at a time, as it is
-made to; ours sees windows, fluxes and its refined run. `fme` lives in an environment of its own, made on the first run.
+made to; ours sees windows, fluxes and its refined run. `fme` lives in an environment of its own, made on the first run. Its learning rate
+is the best of several on validation, after a part of the time; the best one's training then goes on. A killed run goes on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from gencarbon.data.views import canonical_datasets, widened
 from gencarbon.errors import InputError
 from gencarbon.evaluation import accumulate
 from gencarbon.grid import coarsen_mean
+from gencarbon.metrics import crps_fair
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.scores import Scores
 from gencarbon.terminal import cache_folder
@@ -48,13 +51,10 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
         raise InputError("peers needs the environment of fme and the built benchmark; run it without --quick")
     data, seed = benchmark.data, benchmark.seeds[0]
     pipe = CO2Pipeline.from_pretrained(data["checkpoint"])
-    store, folder = split_store(data, benchmark.split), cache_folder() / "peers"
-    frames = [range(k, k + data["frames"], data["every"]) for k in case_starts(data, store, data["dates"])]
-    report = _peer(
-        folder, split_store(data, "train"), store, [k for some in frames for k in some], data, seed
-    )
-    with np.load(folder / "out" / "ensemble.npz") as found:
-        theirs = found["ensemble"].astype(np.float64)
+    store = split_store(data, benchmark.split)
+    stores = {name: split_store(data, name) for name in ("train", "validation")} | {"test": store}
+    frames = _dates(data, store)
+    report, theirs, trials = _peer(stores, data, seed)
     scores: dict[str, list[Scores]] = {"fme": [], "gencarbon": []}
     misses = {"fme": 0.0, "gencarbon": 0.0}
     seconds, same = [], True
@@ -87,12 +87,19 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
     for name in REPRODUCIBLE:
         figures[f"fme/{name}"] = Figure(float(report["reproducible"][name]), "1")
     figures["fme/parameters"] = Figure(float(report["parameters"]), "1")
-    figures["gencarbon/parameters"] = Figure(float(sum(p.numel() for p in pipe.denoiser.parameters())), "1")
-    return Result(
-        figures,
-        _table(figures),
-        {"fme": report, "checkpoint_sha256": pipe.digest, "members": data["members"]},
+    sampling = pipe.denoiser.mean_net, pipe.sampling_network
+    figures["gencarbon/parameters"] = Figure(
+        float(sum(p.numel() for n in sampling for p in n.parameters())), "1"
     )
+    notes = {"fme": report, "fme_validation_crps_ppm_by_learning_rate": trials}
+    return Result(
+        figures, _table(figures), notes | {"checkpoint_sha256": pipe.digest, "members": data["members"]}
+    )
+
+
+def _dates(data: dict[str, Any], store: xr.Dataset) -> list[range]:
+    """The frames of a split that are scored, date by date."""
+    return [range(k, k + data["frames"], data["every"]) for k in case_starts(data, store, data["dates"])]
 
 
 def _table(figures: dict[str, Figure]) -> Table:
@@ -107,26 +114,48 @@ def _table(figures: dict[str, Figure]) -> Table:
 
 
 def _peer(
-    folder: Path, train: xr.Dataset, test: xr.Dataset, frames: list[int], data: dict[str, Any], seed: int
-) -> dict[str, Any]:
-    """Trains and samples in the peer's environment, unless that was done with the same settings; its report."""
-    out, wanted = (
-        folder / "out",
-        {"data": data, "seed": seed, "frames": frames, "config": test.attrs["config"]},
-    )
-    asked = json.dumps(wanted, sort_keys=True)
-    if not (out / "report.json").exists() or (out / "asked.json").read_text() != asked:
-        python = _environment(folder / "venv")
-        (folder / "data").mkdir(parents=True, exist_ok=True)
-        _fields(train, range(0, train.sizes["time"], 2)).to_netcdf(folder / "data" / "train.nc")
-        _fields(test, frames).to_netcdf(folder / "data" / "test.nc")
-        Console(stderr=True).print(f"training fme for {data['minutes']} minutes of processor time")
-        options = {name: data[name] for name in ("minutes", "width", "members", "threads")}
-        options |= {"learning-rate": data["learning_rate"], "seed": seed}
-        call = [str(python), str(ROOT / "scripts" / "peer_fme.py"), str(folder / "data"), str(out)]
-        subprocess.run([*call, *(f"--{k}={v}" for k, v in options.items())], check=True)
-        (out / "asked.json").write_text(asked)
-    return json.loads((out / "report.json").read_text())
+    stores: dict[str, xr.Dataset], data: dict[str, Any], seed: int
+) -> tuple[dict[str, Any], np.ndarray, dict[str, float]]:
+    """The peer's report and ensemble of the test split, (member, time, level, lat, lon) ppm, and the CRPS on validation by learning rate.
+
+    What was made with the same settings is kept."""
+    asked = data | {"seed": seed, "config": {name: store.attrs["config"] for name, store in stores.items()}}
+    name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    home = cache_folder() / "peers"
+    folder, python = home / name, _environment(home / "venv")
+    folder.mkdir(exist_ok=True)
+    frames = {
+        split: range(0, store.sizes["time"], 2)
+        if split == "train"
+        else [k for some in _dates(data, store) for k in some]
+        for split, store in stores.items()
+    }
+    for split, store in stores.items():
+        if not (folder / f"{split}.nc").exists():
+            whole = folder / f"{split}.tmp"
+            _fields(store, frames[split]).to_netcdf(whole)
+            whole.rename(folder / f"{split}.nc")
+
+    def sampled(rate: float, split: str, minutes: float, members: int) -> tuple[dict[str, Any], np.ndarray]:
+        out = folder / f"{rate:g}"
+        if not (out / f"{split}.json").exists():
+            say = f"fme at learning rate {rate:g}: {minutes:g} minutes of processor time, then samples of {split}"
+            Console(stderr=True).print(say, soft_wrap=True)
+            options = {"sample": split, "minutes": minutes, "learning-rate": rate, "seed": seed}
+            options |= {"members": members, "width": data["width"], "threads": data["threads"]}
+            call = [str(python), str(ROOT / "scripts" / "peer_fme.py"), str(folder), str(out)]
+            subprocess.run([*call, *(f"--{k}={v}" for k, v in options.items())], check=True)
+        with np.load(out / f"{split}.npz") as found:
+            return json.loads((out / f"{split}.json").read_text()), found["ensemble"].astype(np.float64)
+
+    truth = canonical_datasets(stores["validation"].isel(time=frames["validation"]))["reference"]
+    trials = {}
+    for rate in data["learning_rates"]:
+        _, members = sampled(rate, "validation", data["trial_minutes"], data["trial_members"])
+        trials[rate] = float(np.average(crps_fair(members, truth.co2.values), weights=truth.air_mass.values))
+    best = min(trials, key=trials.__getitem__)
+    report, ensemble = sampled(best, "test", data["minutes"], data["members"])
+    return report, ensemble, {f"{rate:g}": value for rate, value in trials.items()}
 
 
 def _environment(path: Path) -> Path:
