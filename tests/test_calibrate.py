@@ -138,6 +138,27 @@ def test_one_step_of_the_fixed_point_divides_by_the_ratio():
     )
 
 
+def test_steps_are_as_long_as_the_spread_follows_them(monkeypatch):
+    """Spread that grows as a power of its scale, by level, as over weeks of a roll-out: whole steps swing further and further."""
+    pipe, effect = tiny_pipeline(steps=2), np.array([1.0, 2.0, 4.0])
+
+    def ratios(cases=None, how=None):
+        scale = np.ones((2, 3)) * pipe.scheduler.config.lead_scale
+        found = np.array([[0.7], [0.8]]) * scale**effect
+        alone, twice = np.ones(4), np.ones((2, 3))
+        return Ratios(found.mean(), found.mean(0), found.mean(1), alone, found, twice, twice)
+
+    monkeypatch.setattr("gencarbon.sampling.calibrate.forecasts_of", lambda *a: [])
+    monkeypatch.setattr("gencarbon.sampling.calibrate.spread_to_error", ratios)
+    how, fresh = config(rounds=4, lead_days=(0.0, 1.0)), pipe.scheduler
+    calibrate(pipe, store(13), how, lambda s: None)
+    assert ratios().worst < 1.03
+    monkeypatch.setattr("gencarbon.sampling.calibrate.stepped", lambda power, before, after: 1.0)
+    pipe.scheduler = fresh
+    calibrate(pipe, store(13), how, lambda s: None)
+    assert ratios().worst > 1.1  # the best of what it tried
+
+
 def test_slopes_are_those_of_straight_lines():
     x = np.random.default_rng(0).random((9, 2))
     assert np.allclose(slopes(x, x * [2.0, -3.0] + [5.0, 7.0]), [2, -3])

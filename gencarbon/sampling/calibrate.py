@@ -24,6 +24,8 @@ from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
 KNOB = "lead_scale", "frame_scale", "detail_power", "detail_typical", "conserve_scale"
+SEEN = 0.05  # departure of a log ratio from 0 from which the effect of a step is told
+LEAST = 0.2  # power of a step
 FEWEST = 6  # dates from which a power of the detail is told
 SPREADS = 0.1, 1.0, 10.0  # of Gaussians that the solver is tried on
 
@@ -174,9 +176,14 @@ def nested(x: Array) -> Any:
 
 
 def adjusted(
-    old: NoiseSchedule, found: Ratios, config: CalibrateConfig, detail: Array | None
+    old: NoiseSchedule,
+    found: Ratios,
+    config: CalibrateConfig,
+    detail: Array | None,
+    power: Array | float = 1.0,
 ) -> NoiseSchedule:
-    """A step of the fixed point: every scale over the ratio that it is for. detail: of the dates, where its power is fitted."""
+    """A step of the fixed point: every scale over the ratio that it is for, by lead and level to a `power`. detail: of the dates,
+    where its power is fitted."""
     c, levels = old.config, np.ones(len(found.level))
     if config.conserve:
         scales = {"conserve_scale": levels * np.array(c.conserve_scale) / found.window_and_level}
@@ -184,22 +191,31 @@ def adjusted(
         by_lead = hats(config.lead_days, c.lead_days).T @ (levels * np.atleast_2d(c.lead_scale))
         by_frame = np.ones(len(found.frame)) * np.array(c.frame_scale)
         scales = {
-            "lead_scale": (by_lead / found.lead_and_level).clip(1 / LARGEST, LARGEST),
+            "lead_scale": (by_lead / found.lead_and_level**power).clip(1 / LARGEST, LARGEST),
             "lead_days": np.array(config.lead_days),
             "frame_scale": (by_frame * found.overall / found.frame).clip(1 / LARGEST, LARGEST),
         }
     if detail is not None:
+        share = np.mean(power * np.ones_like(found.lead_and_level), axis=0)
         slope = slopes(np.log(detail), np.log(found.date_and_level))
-        scales["detail_power"] = (levels * np.array(c.detail_power) - slope).clip(0, 1)
+        scales["detail_power"] = (levels * np.array(c.detail_power) - share * slope).clip(0, 1)
         scales["detail_typical"] = np.exp(np.log(detail).mean(0))
     return NoiseSchedule(**old.settings | {name: nested(x) for name, x in scales.items()})
+
+
+def stepped(power: Array | float, before: Array, after: Array) -> Array:
+    """Powers of the next step, one over what the last one did to the log ratios for each part of it that it changed the log scales: networks
+    that read their own frames hand spread on, so that over weeks it grows faster than the scale."""
+    off = np.log(before)
+    effect = (off - np.log(after)) / np.where(np.abs(off) > SEEN, power * off, np.nan)
+    return np.where(np.isnan(effect), power, (1 / np.maximum(effect, 1)).clip(LEAST))
 
 
 def calibrate(
     pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig, say: Callable[[str], None] = print
 ) -> NoiseSchedule:
-    """Fits the scales by level, lead, frame of a window and detail and sets them in the pipeline; a fixed point, since spread is nearly
-    linear in them.
+    """Fits the scales by level, lead, frame of a window and detail and sets them in the pipeline; a fixed point, in steps as long as the
+    spread follows them.
 
     Kept are the scales, of all that were tried, whose worst ratio of spread to error is nearest to 1. Returns the new scheduler, which is
     that of the pipeline.
@@ -210,15 +226,20 @@ def calibrate(
     detail = details(cases) if config.detail else None
     show = lambda x: " ".join(f"{v:.3f}" for v in np.ravel(x))  # noqa: E731
     tried: list[tuple[float, NoiseSchedule]] = []
+    power: Array | float = 1.0
+    before: Array | None = None
     while True:
         found = spread_to_error(cases, config)
+        if before is not None:
+            power = stepped(power, before, found.lead_and_level)
+        before = found.lead_and_level
         tried.append((found.worst, pipe.scheduler))
         shown = f"by level {show(found.level)}; by lead {show(found.lead)}; by frame {show(found.frame)}; "
         shown += f"by date {show(np.exp(np.log(found.date_and_level).mean(1)))}"
         say(f"spread-skill {found.overall:.3f}; {shown}")
         if len(tried) > config.rounds:
             break
-        pipe.scheduler = adjusted(pipe.scheduler, found, config, detail)
+        pipe.scheduler = adjusted(pipe.scheduler, found, config, detail, power)
         say("next " + "; ".join(f"{n} {show(pipe.scheduler.config[n])}" for n in KNOB))
     worst, pipe.scheduler = min(tried, key=lambda one: one[0])
     say(f"kept: the worst of these ratios is off by a factor of {worst:.3f}")
