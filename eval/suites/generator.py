@@ -90,8 +90,8 @@ def _all_dates(benchmark: Benchmark, pipe: CO2Pipeline) -> tuple[Scores, Scores,
     time, and of every rival. Every date has noise of its own."""
     data, seed = shared_settings(benchmark.data), benchmark.seeds[0]
     store = split_store(data, benchmark.split)
-    limited = remembered("generator", {"limited": store.attrs["config"]}, lambda: limited_runs(store))
     models = {"gencarbon": pipe, **roster(pipe, Archive(split_store(data, "train")), benchmark.data)}
+    limited = remembered("generator", {"limited": store.attrs["config"]}, lambda: limited_runs(store))
     for name, settings in benchmark.data["samplers"].items():
         models[name] = with_sampler(pipe, settings)
     parts: dict[str, list[tuple[Scores, Scores]]] = {name: [] for name in models}
