@@ -5,11 +5,12 @@ python peer_fme.py DATA_FOLDER OUT_FOLDER --sample test --minutes 30 --width 32 
 It runs in an environment of its own that has `fme`, and imports nothing of gencarbon. DATA_FOLDER has train.nc and what to sample, test.nc:
 fine_1, fine_2, ... (time, lat, lon) and coarse_1, coarse_2, ... (time, coarse latitude, coarse longitude), a variable for each
 level; any other variable of three dimensions that begins with time is one more input (fme takes inputs on the coarse grid
-only, so one on the fine grid is averaged over blocks). OUT_FOLDER gets ensemble.npz, report.json and fme's own checkpoints.
+only, so one on the fine grid is averaged over blocks). OUT_FOLDER gets test.npz, test.json and fme's own checkpoints. A
+training that was killed, or ended after fewer minutes, goes on from the last of them.
 
 Model, loss, noise, optimizer, moving average, training loop, checkpoints and sampler are fme's, with the settings of its published
 configurations except where an argument says otherwise. Two things are ours: fields are kept in memory (fme would open a file for
-every sample), and batches stop coming when the processor time is used up (fme counts epochs).
+every sample), and an epoch ends after a time of the processor (fme's after a pass through the data).
 """
 
 from __future__ import annotations

@@ -159,14 +159,15 @@ def _peer(
 
 
 def _environment(path: Path) -> Path:
-    """Python of the peer's virtual environment, made where missing."""
+    """Python of the peer's virtual environment, made where it is missing or was made from other requirements."""
     python = path / "bin" / "python"
-    if not (path / "ready").exists():
+    wanted, ready = (ROOT / "eval" / "peer_fme.txt").read_text(), path / "ready"
+    if not ready.exists() or ready.read_text() != wanted:
         Console(stderr=True).print("installing fme in an environment of its own: about 4 minutes, 1.6 GB")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(path)], check=True)
         pins = ["-c", str(ROOT / "constraints.txt"), "-r", str(ROOT / "eval" / "peer_fme.txt")]
         subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", *pins], check=True)
-        (path / "ready").touch()
+        ready.write_text(wanted)
     return python
 
 
