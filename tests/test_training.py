@@ -107,6 +107,7 @@ def test_a_killed_run_resumes_exactly(data, tmp_path):
             Trainer(config, data, tmp_path / "parts", kill_at_the_second(phase)).run()
     parts = CO2Pipeline.from_pretrained(Trainer(config, data, tmp_path / "parts", lambda s: None).run())
     assert parts.digest == whole.digest
+    assert whole.winds.belief.shape == (16, 3, 3) and not torch.equal(whole.winds.belief[0], torch.eye(3))
     other = TrainConfig.parse(CONFIG | {"seed": 1})
     with pytest.raises(InputError, match="another config"):
         Trainer(other, data, tmp_path / "parts", lambda s: None).run()

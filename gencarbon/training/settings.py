@@ -83,11 +83,11 @@ class TrainConfig(Config):
     remainder: PhaseConfig | None = Field(
         None, description="left out: the diffusion model of `begin` as it is, or none: one_step alone"
     )
-    one_step: OneStepConfig | None = Field(None, description="left out: no one-step sampler")
+    one_step: OneStepConfig | None = Field(None, description="left out: that of `begin`, as it is, or none")
 
     @model_validator(mode="after")
     def _something_samples(self) -> TrainConfig:
-        begun = self.begin is not None and self.one_step is not None
+        begun = self.begin is not None and (self.one_step or self.mean) is not None
         if self.remainder is None and not begun and (self.one_step is None or self.one_step.from_denoiser):
             raise ValueError(
                 "expected a remainder phase, or a one_step phase with `begin` or with from_denoiser: false, got neither; a mean network alone "
