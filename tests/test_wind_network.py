@@ -11,6 +11,7 @@ from gencarbon.data.benchmark import FINE_FLUXES
 from gencarbon.data.finewinds import WindClips, face_lengths, fine_face_lengths, wind_inputs
 from gencarbon.sampling.coarse_run import air_motion
 from gencarbon.sampling.subgrid import LearntSubgrid
+from gencarbon.transport.continuity import divergence
 from gencarbon.transport.offline import AirMotion
 from gencarbon.transport.refine import refine_fluxes
 from gencarbon.transport.subgrid import to_cells
@@ -91,6 +92,7 @@ class Oracle(torch.nn.Module):
             SimpleNamespace(factor=2, context=1),
             torch.device("cpu"),
         )
+        self.belief = torch.eye(3)[None]
 
     def forward(self, faces, lat):
         k = int((self.clips.winds[:, :, :2] - faces[:, 1, :, :2]).abs().sum((1, 2, 3, 4)).argmin())
@@ -109,6 +111,10 @@ def test_a_network_that_knows_gives_the_fine_fluxes_back():
             truth = torch.tensor(ds[name].values[k])
             assert (interpolated + more - truth).abs().max() < 1e-5 * truth.abs().max()
             assert (interpolated - truth).abs().max() > 1e-3 * truth.abs().max()
+    oracle = Oracle(clips)
+    oracle.belief = torch.zeros(16, 3, 3)  # in none of its divergence
+    doubted = LearntSubgrid(oracle, clips.grid, canonical.LEVELS, air, None)
+    assert divergence(*doubted(5)).std() < 0.7 * divergence(*subgrid(5)).std()
     lengths = face_lengths(clips.grid)
     assert (
         lengths[0].sum(0).numpy() == pytest.approx(np.pi * 6.371e6, rel=1e-3)

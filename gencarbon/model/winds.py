@@ -15,8 +15,9 @@ from gencarbon.model.unet import WindowUNet
 class WindNetwork(ModelMixin, ConfigMixin):
     """Coarse winds to the finer faces of their cells, with the scales of both.
 
-    levels; factor: finer cells on a side of a coarse one; context: steps before and after; fields: of a level and step. Fluxes are per
-    metre of face, in any one unit; `input_std` and `lacking_std` hold their sizes by level and field or direction.
+    levels; factor: finer cells on a side of a coarse one; context: steps before and after; fields: of a level and step; rows: of the fine
+    cells, pole to pole, or 1. Fluxes are per metre of face, in any one unit; `input_std` and `lacking_std` hold their sizes by level and
+    field or direction. `belief` (rows, level, level) says what is believed of their divergence, see `gencarbon.transport.closing`.
     """
 
     config_name: Any
@@ -31,10 +32,12 @@ class WindNetwork(ModelMixin, ConfigMixin):
         fields: int = 4,
         widths: tuple[int, ...] = (64, 96, 128),
         blocks: int = 1,
+        rows: int = 1,
     ):
         super().__init__()
         self.register_buffer("input_std", torch.ones(levels, fields))
         self.register_buffer("lacking_std", torch.ones(levels, 2))
+        self.register_buffer("belief", torch.eye(levels).repeat(rows, 1, 1))
         inputs, outputs = (2 * context + 1) * levels * fields + 2, levels * 2 * factor**2
         self.network = WindowUNet(inputs, outputs, tuple(widths), blocks, frames=0)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-arg]

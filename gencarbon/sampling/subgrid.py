@@ -11,6 +11,7 @@ from torch import Tensor
 from gencarbon.data.finewinds import around, fine_face_lengths, wind_inputs
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model.winds import WindNetwork
+from gencarbon.transport.closing import closed
 from gencarbon.transport.offline import AirMotion
 from gencarbon.transport.subgrid import from_cells, settled
 
@@ -30,6 +31,7 @@ class LearntSubgrid:
     ):
         self.network, self.grid, self.factor = network, grid, network.config.factor
         self.winds = wind_inputs(air, cell_winds, grid, levels, self.factor)
+        self.fine = grid.refine(self.factor)
         self.lengths = fine_face_lengths(grid, self.factor)
         self.lengths[1] = torch.where(
             torch.isinf(self.lengths[1]), 0.0, self.lengths[1]
@@ -44,6 +46,7 @@ class LearntSubgrid:
         window = self.winds[around(len(self.winds), k, self.network.config.context)][None]
         device, lat = self.network.device, torch.tensor(self.grid.lat)
         made = self.network(window.to(device), lat.to(device))[0].cpu().double()
-        lacking = settled(made * self.lengths, self.factor)
+        belief = self.network.belief.cpu().double()
+        lacking = closed(settled(made * self.lengths, self.factor), belief, self.fine, self.factor)
         east, north = (from_cells(lacking[:, c], self.factor) for c in (0, 1))
         return east, north

@@ -10,10 +10,14 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from gencarbon.data.finewinds import WindClips
+from gencarbon.data.finewinds import WindClips, fine_face_lengths
 from gencarbon.model import WindNetwork
 from gencarbon.training.optimise import Optimisation
 from gencarbon.training.settings import TrainConfig
+from gencarbon.transport.closing import divergences, fit
+from gencarbon.transport.subgrid import settled
+
+CLOSING_SAMPLES = 64  # windows that say what is to be believed of the network's divergence
 
 
 def train_winds(loop: Optimisation, config: TrainConfig, stores: Mapping[str, xr.Dataset]) -> WindNetwork:
@@ -27,7 +31,8 @@ def train_winds(loop: Optimisation, config: TrainConfig, stores: Mapping[str, xr
     shape, batch = (config.refined.factor, config.winds.context), config.winds.batch
     train = WindClips(stores["train"], *shape, steps * batch * processes, config.seed)
     held = WindClips(stores["validation"], *shape, config.validation_windows, 0, augment=False)
-    network = WindNetwork(stores["train"].sizes["level"], *shape, widths=config.widths, blocks=config.blocks)
+    levels, rows = stores["train"].sizes["level"], stores["train"].sizes["lat_fine"]
+    network = WindNetwork(levels, *shape, widths=config.widths, blocks=config.blocks, rows=rows)
     network.to(loop.accelerator.device)
     for buffer, size in zip((network.input_std, network.lacking_std), train.scales()):
         buffer.copy_(size.clamp(min=1e-12))
@@ -49,8 +54,23 @@ def train_winds(loop: Optimisation, config: TrainConfig, stores: Mapping[str, xr
         return math.fsum(losses) / len(losses)
 
     loop.phase("winds", config.winds, network.network, loss, batches, validate)
+    fit_closing(network, train)
     if loop.accelerator.is_main_process:
         part = done.with_suffix(".partial")
         network.save_pretrained(part)
         part.rename(done)
     return network.eval()
+
+
+@torch.no_grad()
+def fit_closing(network: WindNetwork, clips: WindClips) -> None:
+    """Sets what is believed of the network's divergence, from the first windows."""
+    factor, grid = clips.factor, clips.grid
+    lengths, lat = fine_face_lengths(grid, factor), torch.tensor(grid.lat, device=network.device)
+    lengths = torch.where(torch.isinf(lengths), 0.0, lengths)
+    found = []
+    for index in range(min(CLOSING_SAMPLES, len(clips))):
+        winds, lacking = clips[index]
+        made = network(winds[None].to(network.device), lat)[0].cpu()
+        found.append([divergences(settled(x.double() * lengths, factor), factor) for x in (made, lacking)])
+    network.belief.copy_(fit(*(torch.stack(x) for x in zip(*found))))
