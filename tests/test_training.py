@@ -162,18 +162,17 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
         mine = one_step_of(from_denoiser)
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs) == from_denoiser
     fitted = made.normalizer.remainder_std.mul_(2).clone()  # what no fit would give
-    kept = TrainConfig.parse(
-        config.model_dump()
-        | {"mean": None, "remainder": None, "one_step": one_step | {"learning_rate": 1e-2}}
-    )
-    after = CO2Pipeline.from_pretrained(Trainer(kept, data, tmp_path / "kept", lambda s: None, made).run())
-    now, before = after.denoiser.state_dict(), made.denoiser.state_dict()
-    same = {
-        part: all(torch.equal(now[k], v) for k, v in before.items() if k.startswith(part))
-        for part in ("mean_net.", "remainder_net.", "one_step_net.")
-    }
-    assert same == {"mean_net.": True, "remainder_net.": True, "one_step_net.": False}
-    assert torch.equal(after.normalizer.remainder_std, fitted)
+    none = {"mean": None, "remainder": None, "one_step": None}
+    for part, trained in (("one_step", one_step), ("mean", {"steps": 1, "warmup": 0})):
+        alone = TrainConfig.parse(config.model_dump() | none | {part: trained | {"learning_rate": 1e-2}})
+        run = Trainer(alone, data, tmp_path / part, lambda s: None, made)
+        before = {k: v.clone() for k, v in made.denoiser.state_dict().items()}
+        after = CO2Pipeline.from_pretrained(run.run())
+        now = after.denoiser.state_dict()
+        assert {k.partition("_net.")[0] for k, v in before.items() if not torch.equal(now[k], v)} == {part}
+        assert torch.equal(after.normalizer.remainder_std, fitted) == (part == "one_step")
+    with pytest.raises(InputError, match="got neither"):
+        TrainConfig.parse(config.model_dump() | none)
     with pytest.raises(InputError, match="expected a mean phase, or `begin`"):
         TrainConfig.parse(CONFIG | {"mean": None})
     wide = TrainConfig.parse(config.model_dump() | {"widths": (8, 24)})
