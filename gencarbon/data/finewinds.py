@@ -42,6 +42,12 @@ def fine_face_lengths(grid: LatLonGrid, factor: int) -> Tensor:
     return to_cells(face_lengths(grid.refine(factor)), factor)
 
 
+def crossed_lengths(grid: LatLonGrid, factor: int) -> Tensor:
+    """`fine_face_lengths` to multiply with: 0 at the south pole."""
+    lengths = fine_face_lengths(grid, factor)
+    return torch.where(torch.isinf(lengths), 0.0, lengths)
+
+
 def around(steps: int, k: int, context: int, first: int = 0) -> np.ndarray:
     """Steps k - context ... k + context of a record first ... steps - 1; at its ends the nearest step stands for missing ones."""
     return np.clip(np.arange(k - context, k + context + 1), first, steps - 1)

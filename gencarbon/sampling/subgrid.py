@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencarbon.data.finewinds import around, fine_face_lengths, wind_inputs
+from gencarbon.data.finewinds import around, crossed_lengths, wind_inputs
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model.winds import WindNetwork
 from gencarbon.transport.closing import closed
@@ -32,10 +32,7 @@ class LearntSubgrid:
         self.network, self.grid, self.factor = network, grid, network.config.factor
         self.winds = wind_inputs(air, cell_winds, grid, levels, self.factor)
         self.fine = grid.refine(self.factor)
-        self.lengths = fine_face_lengths(grid, self.factor)
-        self.lengths[1] = torch.where(
-            torch.isinf(self.lengths[1]), 0.0, self.lengths[1]
-        )  # nothing at the pole
+        self.lengths = crossed_lengths(grid, self.factor)
         self.step = lru_cache(maxsize=4)(self._step)  # neighbouring steps share a parabola
 
     def __call__(self, k: int) -> tuple[Tensor, Tensor]:

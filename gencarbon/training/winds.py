@@ -10,7 +10,7 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from gencarbon.data.finewinds import WindClips, fine_face_lengths
+from gencarbon.data.finewinds import WindClips, crossed_lengths
 from gencarbon.model import WindNetwork
 from gencarbon.training.optimise import Optimisation
 from gencarbon.training.settings import TrainConfig
@@ -66,8 +66,7 @@ def train_winds(loop: Optimisation, config: TrainConfig, stores: Mapping[str, xr
 def fit_closing(network: WindNetwork, clips: WindClips) -> None:
     """Sets what is believed of the network's divergence, from the first windows."""
     factor, grid = clips.factor, clips.grid
-    lengths, lat = fine_face_lengths(grid, factor), torch.tensor(grid.lat, device=network.device)
-    lengths = torch.where(torch.isinf(lengths), 0.0, lengths)
+    lengths, lat = crossed_lengths(grid, factor), torch.tensor(grid.lat, device=network.device)
     found = []
     for index in range(min(CLOSING_SAMPLES, len(clips))):
         winds, lacking = clips[index]
