@@ -186,15 +186,21 @@ def demo(
     ] = Path("demo-output"),
     members: Annotated[int, typer.Option(min=2, help="size of the ensemble")] = 16,
 ) -> None:
-    """The main job on the shipped sample and checkpoint: sample ten days, score them, write the report."""
+    """The main job on the shipped sample and checkpoint: sample ten days, score them, write the report. Kill it and run it again: it goes on."""
     from gencarbon.data.checks import refuse_existing
+    from gencarbon.data.files import open_dataset
     from gencarbon.sample_data import sample_path
 
-    refuse_existing(out)
-    out.mkdir(parents=True)
+    ensemble, evaluation = out / "ensemble.zarr", out / "evaluation"
+    unfinished = {ensemble.name, f"{ensemble.name}.partial", f"{evaluation.name}.partial"}
+    begun = out.is_dir() and {path.name for path in out.iterdir()} <= unfinished
+    if not begun or (ensemble.exists() and open_dataset(ensemble).sizes["member"] != members):
+        refuse_existing(out)
+    out.mkdir(parents=True, exist_ok=True)
     paths = {role: sample_path(role) for role in ("winds", "fluxes", "background", "initial")}
-    sample(**paths, out=out / "ensemble.zarr", checkpoint="hsco2", members=members, seed=0)
-    evaluate_command([out / "ensemble.zarr"], sample_path("reference"), out / "evaluation")
+    if not ensemble.exists():
+        sample(**paths, out=ensemble, checkpoint="hsco2", members=members, seed=0)
+    evaluate_command([ensemble], sample_path("reference"), evaluation)
 
 
 def main() -> None:

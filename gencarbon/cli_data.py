@@ -30,9 +30,13 @@ def data_build(
     from gencarbon.config import load_any
     from gencarbon.data.benchmark import Build
     from gencarbon.data.own_files import FilesBuild, FilesConfig
+    from gencarbon.data.refusal import refusal
 
     settings: Any = load_any(config)
     build: Any = FilesBuild if isinstance(settings, FilesConfig) else Build
+    names = [part.name for part in settings.splits]
+    if unknown := set(split or ()) - set(names):
+        raise refusal(f"--split of {config}", " or ".join(names), ", ".join(sorted(unknown)), "correct it")
     for part in settings.splits:
         if not split or part.name in split:
             _build_split(build(settings, part, cache_folder() / "data" / settings.name))
@@ -84,11 +88,16 @@ def data_copy(
 ) -> None:
     """Copy a store: as CF netCDF for programs that read no Zarr (Panoply, ncview), or into a bucket as it is."""
     from gencarbon.data.checks import refuse_existing
-    from gencarbon.data.files import copy_store, open_dataset, write_netcdf
+    from gencarbon.data.files import NETCDF, copy_store, open_dataset, write_netcdf
     from gencarbon.data.refusal import refusal
 
     ds = open_dataset(store)
     if "://" in out:
+        if not store.is_dir() or out.endswith(NETCDF):
+            wanted, got = "a Zarr store in a local folder, and an address for it", f"{store} and {out}"
+            raise refusal(
+                "copy to an address", wanted, got, "copy a .nc file as it is, with the bucket's own tools"
+            )
         copy_store(store, out)
     elif out.endswith(".nc"):
         refuse_existing(out)
@@ -114,7 +123,8 @@ def data_prepare(
     checkpoint: Annotated[str, typer.Option(help="whose cells, layers and step are made")] = "hsco2",
 ) -> None:
     """Put files of CarbonTracker, CAMS, ERA5, GEOS-Chem and others on a checkpoint's grid, ready to sample. Kill it and run it again: it goes on."""
-    from gencarbon.data.prepare import frame_times, matching, prepared, write_frames
+    from gencarbon.data.prepare import frame_times, is_prepared, matching, prepared, write_frames
+    from gencarbon.data.refusal import refusal
     from gencarbon.sampling.pipeline import CO2Pipeline
 
     place = CO2Pipeline.from_pretrained(checkpoint).grid
@@ -123,14 +133,20 @@ def data_prepare(
     files = {role: matching(patterns) for role, patterns in given.items() if patterns}
     # all are looked at before any is written
     made = {role: prepared(role, some, times, place.cells, place.layers) for role, some in files.items()}
+    asked = {
+        role: {"files": some, "start": start, "days": days, "checkpoint": checkpoint}
+        for role, some in files.items()
+    }
+    missing = {role: ds for role, ds in made.items() if not is_prepared(out / f"{role}.zarr", asked[role])}
+    if not missing:
+        raise refusal(str(out), "a new output", "one that is complete", "choose another --out or delete it")
     out.mkdir(parents=True, exist_ok=True)
-    for role, ds in made.items():
-        asked = {"files": files[role], "start": start, "days": days, "checkpoint": checkpoint}
+    for role, ds in missing.items():
         with bar(role) as progress:
             task = progress.add_task(role, total=ds.sizes.get("time", 1))
 
             def tick(done: int, total: int, task: Any = task) -> None:
                 progress.update(task, completed=done)
 
-            write_frames(ds, out / f"{role}.zarr", asked, tick)
+            write_frames(ds, out / f"{role}.zarr", asked[role], tick)
         say(f"{role}: {out / f'{role}.zarr'}; {ds.attrs.get('repairs', 'used as it is')}")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from gencarbon import CO2Pipeline, InputError, cli
+from gencarbon.sampling.store_run import sample_to_store
 from tests import canonical
 from tests.tiny_model import inputs, tiny_pipeline
 
@@ -136,3 +138,57 @@ def test_help_teaches():
     shown = run("sample", "--help").stdout
     for word in ("--winds", "kg m-2 s-1", "accelerate launch", "--background", "ppm"):
         assert word in shown
+
+
+def test_a_run_of_other_options_is_refused_before_its_coarse_run(folder, tmp_path, monkeypatch):
+    """An unfinished ensemble is looked at first; one of ours is gone on with, without another mean network's run."""
+    pipe, sets = tiny_pipeline(steps=4), inputs()
+
+    class Killed(Exception):
+        pass
+
+    def kill(total):
+        raise Killed
+
+    with pytest.raises(Killed):
+        sample_to_store(pipe, sets, 2, 0, tmp_path / "e.zarr", kill)
+    refined, runs = CO2Pipeline._refined, []
+    monkeypatch.setattr(CO2Pipeline, "_refined", lambda *a: runs.append(1) or refined(*a))
+    with pytest.raises(InputError, match="members=2"):
+        sample_to_store(pipe, sets, 3, 0, tmp_path / "e.zarr")
+    assert not runs
+    monkeypatch.setattr("gencarbon.sampling.store_run.mean_network_run", None)  # not called again
+    sample_to_store(pipe, sets, 2, 0, tmp_path / "e.zarr")
+    assert runs == [1] and np.array_equal(xr.open_zarr(tmp_path / "e.zarr").co2, pipe(**sets, members=2).co2)
+
+
+def test_a_demo_goes_on_where_it_was_killed(tmp_path, monkeypatch):
+    made = []
+
+    def ensemble(out, members, **others):
+        made.append(members)
+        xr.Dataset({"co2": ("member", np.zeros(members))}).to_zarr(out)
+
+    def scored(ensembles, reference, out):
+        if len(made) < 2:
+            raise KeyboardInterrupt
+        out.mkdir()
+
+    monkeypatch.setattr(cli, "sample", ensemble)
+    monkeypatch.setattr(cli, "evaluate_command", scored)
+    with pytest.raises(KeyboardInterrupt):
+        cli.demo(tmp_path / "d", 2)
+    with pytest.raises(InputError, match="choose another --out"):
+        cli.demo(tmp_path / "d", 3)
+    made.append(0)
+    cli.demo(tmp_path / "d", 2)
+    assert made == [2, 0] and (tmp_path / "d" / "evaluation").exists()
+    with pytest.raises(InputError, match="choose another --out"):
+        cli.demo(tmp_path / "d", 2)
+
+
+def test_unknown_splits_and_checkpoints_are_refused(tmp_path):
+    lost = run("data", "build", "configs/data_tiny.yaml", "--split", "tset")
+    assert lost.returncode == 2 and "test, got tset" in lost.stderr.replace("\n", " ")
+    with pytest.raises(InputError, match="hub id"):
+        CO2Pipeline.from_pretrained("runs/typo", local_files_only=True)

@@ -257,7 +257,8 @@ def test_ensembles_carry_provenance(ensemble, pipe):
 
 
 def test_every_frame_knows_which_frame_of_a_window_it_was():
-    forecast = tiny_pipeline().forecasts(**inputs(15))[0][0]
+    pipe = tiny_pipeline()
+    forecast = pipe.forecasts(pipe.read(**inputs(15)))[0][0]
     made, done = [0], 1  # as a member's windows follow each other
     for start in forecast.starts:
         made += range(done - start, forecast.pipe.frames)

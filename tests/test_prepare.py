@@ -93,11 +93,50 @@ def test_nan_is_not_prepared(tmp_path):
 
 @pytest.mark.parametrize(
     ("start", "days", "words"),
-    [("june", 1.0, "a date such as"), ("2018-06-01", 0.1, "at least one step of 6 h")],
+    [
+        ("june", 1.0, "a date such as"),
+        ("", 1.0, "a date such as"),
+        ("2018-06-01", 0.1, "at least one step of 6 h"),
+    ],
 )
 def test_periods_are_refused(start, days, words):
     with pytest.raises(InputError, match=words):
         frame_times(start, days, SIX)
+
+
+@pytest.mark.slow
+def test_a_preparation_killed_between_its_stores_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files(tmp_path)
+    period = ["--start", "2018-06-01", "--days", "0.75", "--out", "out"]
+    command = [
+        "data",
+        "prepare",
+        "--winds",
+        "CT2022.molefrac*.nc",
+        "--fluxes",
+        "CT2022.flux1x1.*.nc",
+        *period,
+    ]
+    write, whole = prepare.write_frames, CliRunner().invoke(app, [*command[:-1], "whole"])
+    assert whole.exit_code == 0, whole.output
+    begun = []
+
+    def killed(ds, path, *others):
+        begun.append(path.name)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        write(ds, path, *others)
+
+    monkeypatch.setattr(prepare, "write_frames", killed)
+    assert CliRunner().invoke(app, command).exit_code != 0 and begun == ["winds.zarr", "fluxes.zarr"]
+    other = CliRunner().invoke(app, [*command, "--days", "0.5"])
+    assert "winds.zarr: expected a new output" in str(other.exception)
+    assert CliRunner().invoke(app, command).exit_code == 0 and begun[2:] == ["fluxes.zarr"]
+    for name in ("winds", "fluxes"):
+        ours, theirs = (xr.open_zarr(f"{out}/{name}.zarr", consolidated=False) for out in ("out", "whole"))
+        xr.testing.assert_identical(ours.load(), theirs.load())
+    assert "one that is complete" in str(CliRunner().invoke(app, command).exception)
 
 
 @pytest.mark.slow

@@ -53,26 +53,29 @@ class EnsembleWriter:
         first process passes create=True, and the others create=False once it is done. Raises InputError
         where `path` exists or the unfinished ensemble beside it was begun with another fingerprint.
         """
-        path = Path(path)
-        partial = _partial(path)
-        if path.exists():
-            raise refusal(str(path), "a new output", "one that exists", "choose another --out or delete it")
-        begun = (partial / "fingerprint.json").exists()
+        begun = cls.begun(path, members, frames_per_chunk, fingerprint)
         if not begun and not create:
             raise refusal(
-                str(partial),
+                str(_partial(Path(path))),
                 "an ensemble begun by the first process",
                 "none",
                 "let the first process create it",
             )
-        fingerprint = json.loads(
-            json.dumps(fingerprint | {"members": members, "frames_per_chunk": frames_per_chunk})
-        )
-        if begun:
-            _check_fingerprint(partial, fingerprint)
-        else:
-            _skeleton(partial, template, members, frames_per_chunk, fingerprint)
+        if not begun:
+            asked = _whole(fingerprint, members, frames_per_chunk)
+            _skeleton(_partial(Path(path)), template, members, frames_per_chunk, asked)
         return cls(path)
+
+    @staticmethod
+    def begun(path: str | Path, members: int, frames_per_chunk: int, fingerprint: dict) -> bool:
+        """Whether an unfinished ensemble of this fingerprint lies beside `path`; InputError where `path` exists or that one is another."""
+        path = Path(path)
+        if path.exists():
+            raise refusal(str(path), "a new output", "one that exists", "choose another --out or delete it")
+        if not (_partial(path) / "fingerprint.json").exists():
+            return False
+        _check_fingerprint(_partial(path), _whole(fingerprint, members, frames_per_chunk))
+        return True
 
     @property
     def members(self) -> int:
@@ -132,6 +135,11 @@ class EnsembleWriter:
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
+
+
+def _whole(fingerprint: dict, members: int, frames_per_chunk: int) -> dict:
+    """What tells one ensemble from another, as it is read back."""
+    return json.loads(json.dumps(fingerprint | {"members": members, "frames_per_chunk": frames_per_chunk}))
 
 
 def _check_fingerprint(partial: Path, fingerprint: dict) -> None:

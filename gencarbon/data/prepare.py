@@ -19,6 +19,7 @@ from gencarbon.data.refusal import listed, refusal
 from gencarbon.data.regrid import AIR, at_steps, on_cells, on_layers
 from gencarbon.grid import HybridLevels, LatLonGrid
 
+PREPARED_FROM = "prepared_from"  # attribute of what is written: files and options, JSON
 WANTED = {  # role -> what a source must hold
     "winds": ("u", "v", "air_mass"),
     "fluxes": ("flux",),
@@ -38,8 +39,10 @@ def frame_times(start: str, days: float, step_seconds: float) -> np.ndarray:
     """Dates of frames from `start` (ISO 8601) on, both ends of the period among them."""
     try:
         first = np.datetime64(start, "ns")
+        if np.isnat(first):
+            raise ValueError("not a time")
     except ValueError as error:
-        raise refusal("start", "a date such as 2018-06-01T06", start, "write it so") from error
+        raise refusal("start", "a date such as 2018-06-01T06", start or "nothing", "write it so") from error
     count = days * SECONDS_PER_DAY / step_seconds
     if count < 1:
         raise refusal(
@@ -92,6 +95,15 @@ def _near(ds: xr.Dataset, times: np.ndarray) -> xr.Dataset:
     return ds.isel(time=slice(first, int(np.searchsorted(own, times[-1] + step)) + 1))
 
 
+def is_prepared(path: Path, made_from: dict) -> bool:
+    """Whether `path` was written from just this before. Raises InputError where something else is in its place."""
+    if not path.exists():
+        return False
+    if open_dataset(path).attrs.get(PREPARED_FROM) != json.dumps(made_from, sort_keys=True):
+        raise refusal(str(path), "a new output", "one that exists", "choose another --out or delete it")
+    return True
+
+
 def write_frames(
     ds: xr.Dataset,
     path: Path,
@@ -122,7 +134,8 @@ def _write_frames(ds: xr.Dataset, path: Path, made_from: dict, progress: Callabl
         shutil.rmtree(partial, ignore_errors=True)
         at_rest = _finite(ds[still].load(), path) if still else ds[[]]
         moving = ds.drop_vars(still).chunk({"time": 1} if "time" in ds.dims else {})
-        moving.merge(at_rest).drop_encoding().to_zarr(store, mode="w", compute=False, consolidated=False)
+        whole = moving.merge(at_rest).drop_encoding().assign_attrs({PREPARED_FROM: text})
+        whole.to_zarr(store, mode="w", compute=False, consolidated=False)
         asked.write_text(text)
     done = int(done_file.read_text()) if done_file.exists() else 0
     moving = ds.drop_vars([name for name in ds.variables if "time" not in ds[name].dims])

@@ -45,7 +45,7 @@ class CalibrateConfig(Config):
     members: int = Field(6, ge=2)
     rounds: int = Field(2, ge=1, description="fixed-point steps")
     lead_days: tuple[float, ...] = Field(
-        (0.0,), description="where the scale by lead has its values; one: no such scale"
+        (0.0,), min_length=1, description="where the scale by lead has its values; one: no such scale"
     )
     detail: bool = Field(
         False,
@@ -98,7 +98,7 @@ def forecasts_of(
         if config.conserve:  # downscaling knows no state but such means
             sets |= {"background": widened(sets, WIDER), "initial": None, "conserve": True}
         truth = sets.pop("reference")
-        made.append((pipe.forecasts(**sets)[0], truth))
+        made.append((pipe.forecasts(pipe.read(**sets))[0], truth))
         say(f"refined run {k + 1} of {config.dates}, from {str(truth.time.values[0])[:13]}")
     return made
 

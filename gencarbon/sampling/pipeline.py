@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,7 +78,12 @@ class CO2Pipeline(DiffusionPipeline):
             raise InputError(
                 f"checkpoint: expected a folder with model_index.json, got {path}; give the folder that save_pretrained wrote"
             )
-        pipe = super().from_pretrained(path, use_safetensors=True, **kwargs)
+        try:
+            pipe = super().from_pretrained(path, use_safetensors=True, **kwargs)
+        except (OSError, ValueError) as error:  # as the hub and safetensors tell it
+            raise InputError(
+                f"checkpoint: expected a readable one, got {str(name)!r} ({str(error).splitlines()[0]}); check the path or the hub id"
+            ) from error
         pipe.source = str(name)
         return pipe
 
@@ -118,7 +124,7 @@ class CO2Pipeline(DiffusionPipeline):
         total.update(json.dumps(self.scheduler.settings, sort_keys=True).encode())
         return total.hexdigest()
 
-    def forecasts(
+    def read(
         self,
         winds: xr.Dataset,
         fluxes: xr.Dataset,
@@ -126,9 +132,8 @@ class CO2Pipeline(DiffusionPipeline):
         initial: xr.Dataset | None = None,
         conserve: bool = False,
         members: int = 1,
-    ) -> tuple[list[Forecast], xr.Dataset]:
-        """Checked inputs as one `Forecast` per input member, and the template of an ensemble of `members`. Raises InputError before any
-        work."""
+    ) -> list[Given]:
+        """Checked inputs of an ensemble of `members`, one for each input member. Raises InputError before any work."""
         _ = self.sampling_network  # refused now rather than after the coarse run
         sets: dict[str, Any] = {
             "winds": winds,
@@ -140,6 +145,10 @@ class CO2Pipeline(DiffusionPipeline):
         window_starts(
             len(given[0].flux), self.frames, given[0].initial is not None
         )  # refuses a period that is too short
+        return given
+
+    def forecasts(self, given: Sequence[Given], members: int = 1) -> tuple[list[Forecast], xr.Dataset]:
+        """One `Forecast` per input member, each with its refined run, and the template of an ensemble of `members`."""
         made = [Forecast(self, one, self._refined(one)) for one in given]
         template = united([one.template(DIMS[1:]) for one in made], members)
         template.attrs |= {
@@ -180,7 +189,8 @@ class CO2Pipeline(DiffusionPipeline):
         conserve: members keep the means of the background's wide cells. mean_network: add the deterministic twin. Returns `co2` (member,
         time, level, lat, lon) ppm with what is needed to score it. Raises InputError.
         """
-        forecasts, ds = self.forecasts(winds, fluxes, background, initial, conserve, members)
+        given = self.read(winds, fluxes, background, initial, conserve, members)
+        forecasts, ds = self.forecasts(given, members)
         workers = workers or torch.get_num_threads()
         made = list(run_members(forecasts, seed, range(members), workers))
         ds["co2"] = (DIMS, np.stack([co2 for _, co2, _ in made]))

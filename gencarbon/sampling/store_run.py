@@ -13,7 +13,8 @@ from accelerate import PartialState
 
 from gencarbon.data.checks import refuse_existing
 from gencarbon.data.ensemble_store import EnsembleWriter
-from gencarbon.sampling.ensemble import Forecast, mean_network_run, run_members
+from gencarbon.sampling.ensemble import mean_network_run, run_members
+from gencarbon.sampling.given import Given
 from gencarbon.sampling.pipeline import CO2Pipeline
 
 
@@ -35,15 +36,13 @@ def sample_to_store(
         cpu=not torch.cuda.is_available()
     )  # told so, it finds its fellows on machines without GPU too
     refuse_existing(out)
-    forecasts, template = pipe.to(state.device).forecasts(**inputs, conserve=conserve, members=members)
+    given = pipe.to(state.device).read(**inputs, conserve=conserve, members=members)
+    fingerprint = {"checkpoint": pipe.digest, "seed": seed, "inputs": _digest(given), "conserve": conserve}
+    begun = EnsembleWriter.begun(out, members, pipe.frames, fingerprint)
+    state.wait_for_everyone()  # all have looked before the first one begins
+    forecasts, template = pipe.forecasts(given, members)
     template.attrs["seed"] = seed
-    fingerprint = {
-        "checkpoint": pipe.digest,
-        "seed": seed,
-        "inputs": _digest(forecasts),
-        "conserve": conserve,
-    }
-    if state.is_main_process:
+    if state.is_main_process and not begun:
         template["co2_mean_network"] = (("time", "level", "lat", "lon"), mean_network_run(forecasts))
         EnsembleWriter.create(out, template, members, pipe.frames, fingerprint)
     state.wait_for_everyone()
@@ -69,12 +68,12 @@ def _workers(processes: int) -> int:
     return max(1, (torch.get_num_threads() if processes == 1 else 1))
 
 
-def _digest(forecasts: list[Forecast]) -> str:
+def _digest(given: list[Given]) -> str:
     """SHA-256 over everything that members are conditioned on."""
     total = hashlib.sha256()
-    for given in (one.given for one in forecasts):
-        time, air = given.time.astype("datetime64[s]").astype(np.int64), (given.air.east, given.air.north)
-        fields = given.u, given.v, given.surface_pressure, given.flux, given.coarse, given.initial
+    for one in given:
+        time, air = one.time.astype("datetime64[s]").astype(np.int64), (one.air.east, one.air.north)
+        fields = one.u, one.v, one.surface_pressure, one.flux, one.coarse, one.initial
         for array in (time, *air, *fields):
             total.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
