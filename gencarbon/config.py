@@ -6,10 +6,11 @@ import difflib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Annotated, Any, Self, TypeVar, get_args
 
+import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gencarbon.errors import InputError
 
@@ -36,6 +37,15 @@ class Config(BaseModel):
 
 KINDS: dict[str, type[Config]] = {}
 Model = TypeVar("Model", bound=type[Config])
+
+
+def _is_date(text: str) -> str:
+    if np.isnat(np.datetime64(text)):
+        raise ValueError("expected a date such as 2018-06-01, got none")
+    return text
+
+
+IsoDate = Annotated[str, AfterValidator(_is_date)]  # ISO 8601; numpy's ValueError tells what it cannot read
 
 
 def register(kind: str) -> Callable[[Model], Model]:

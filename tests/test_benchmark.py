@@ -52,6 +52,8 @@ def test_a_killed_build_goes_on_and_is_bit_identical(store, tmp_path):
     with pytest.raises(InputError, match="another config"):
         build(tmp_path, seed=1).run()
     xr.testing.assert_identical(xr.open_zarr(build(tmp_path).run()).load(), store)
+    with pytest.raises(InputError, match="one of another config"):
+        build(tmp_path, seed=1).run()
     shutil.rmtree(tmp_path)
 
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from gencarbon.config import KINDS, Config, load_any, register
+from gencarbon.data.settings import SplitConfig
 from gencarbon.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -90,3 +91,11 @@ def test_every_shipped_config_loads(path):
         if '\n@register("' in module.read_text():
             importlib.import_module(".".join(module.relative_to(ROOT).with_suffix("").parts))
     assert load_any(path).model_dump()["kind"] in KINDS
+
+
+def test_dates_are_dates_before_any_work():
+    split = {"name": "test", "days": 3, "seed": 0}
+    assert SplitConfig.parse(split | {"start": "2003-05-01T06"}).start == "2003-05-01T06"
+    for start in ("20o1", "", "NaT"):
+        with pytest.raises(InputError, match="start: .*"):
+            SplitConfig.parse(split | {"start": start})

@@ -116,3 +116,14 @@ def test_output_is_cf(tmp_path):
     assert any("carbon_dioxide" in text for text in errors_of_cf(tmp_path / "broken.nc"))
     run = CliRunner().invoke(app, ["data", "copy", str(path), str(tmp_path / "e.nc")])
     assert run.exit_code != 0 and "a new output" in str(run.exception) + run.output
+
+
+def test_only_stores_go_to_an_address(tmp_path):
+    canonical.fluxes().to_netcdf(tmp_path / "f.nc", engine="h5netcdf")
+    path = whole(tmp_path / "e.zarr").close()
+    for source, out in ((tmp_path / "f.nc", "memory://b/f.zarr"), (path, "memory://b/e.nc")):
+        run = CliRunner().invoke(app, ["data", "copy", str(source), out])
+        assert isinstance(run.exception, InputError) and "a Zarr store in a local folder" in str(
+            run.exception
+        )
+    assert not fsspec.filesystem("memory").exists("memory://b")

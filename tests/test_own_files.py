@@ -17,7 +17,7 @@ from gencarbon.constants import ppm_to_kgkg
 from gencarbon.data.own_files import BASE_CO2, FilesBuild, FilesConfig
 from gencarbon.data.views import canonical_datasets
 from gencarbon.errors import InputError
-from gencarbon.metrics.mass import budget_error_of_masses
+from gencarbon.metrics import budget_error_of_masses
 from gencarbon.training.settings import TrainConfig
 from tests import layouts, layouts_models
 

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 import xarray as xr
 
+from gencarbon.data.checks import refuse_other_config
+from gencarbon.data.files import open_dataset
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS, SyntheticFluxes
 from gencarbon.data.heldsuarez import HeldSuarez, pad_spectrum
 from gencarbon.data.settings import DataConfig, SplitConfig
@@ -223,6 +225,7 @@ class Build:
         if not self.path.exists():
             with one_thread():
                 self._build(progress)
+        refuse_other_config(self.path, open_dataset(self.path).attrs["config"], self.config.model_dump_json())
         return self.path
 
     def _build(self, progress: Callable[[int, int], None]) -> None:

@@ -92,6 +92,13 @@ def refuse_existing(path: str | Path) -> None:
         )
 
 
+def refuse_other_config(path: Path, built: str, config: str) -> None:
+    """Refuse a finished split whose config, as its store has it, is another than the one that is asked for. Both as JSON."""
+    if built != config:
+        remedy = "delete it, change `name` in the config, or set GENCARBON_CACHE to another folder"
+        raise refusal(str(path), "a split built with this config", "one of another config", remedy)
+
+
 def _width(ds: xr.Dataset, grid: LatLonGrid) -> int:
     """How many cells of `grid` lie along a side of one of `ds`; 1 where that is no whole number."""
     (nlat, nlon), (rows, columns) = grid.shape, (ds.sizes["lat"], ds.sizes["lon"])

@@ -15,8 +15,9 @@ import torch
 import xarray as xr
 from pydantic import Field, model_validator
 
-from gencarbon.config import Config, register
+from gencarbon.config import Config, IsoDate, register
 from gencarbon.constants import SECONDS_PER_DAY
+from gencarbon.data.checks import refuse_other_config
 from gencarbon.data.files import open_dataset
 from gencarbon.data.prepare import frame_times, matching, prepared
 from gencarbon.data.settings import Scheme
@@ -34,7 +35,7 @@ class PeriodConfig(Config):
     """A split: a period of its own, at least some weeks from the others."""
 
     name: Literal["train", "validation", "test"]
-    start: str = Field(description="first frame, ISO date")
+    start: IsoDate = Field(description="first frame, ISO date")
     days: float = Field(gt=0)
 
 
@@ -92,13 +93,15 @@ class FilesBuild:
 
     def run(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
         """Builds or continues the split; returns the finished store. Raises InputError before anything is written."""
+        fingerprint = self.config.model_dump_json()
         if self.path.exists():
+            refuse_other_config(self.path, open_dataset(self.path).attrs["config"], fingerprint)
             return self.path
         given = {"winds": self.config.winds, "fluxes": self.config.fluxes, "background": self.config.co2}
         sets = {
             role: prepared(role, matching(files), self.times, *self.place) for role, files in given.items()
         }
-        partial, fingerprint = self.path.with_name(f"{self.path.name}.partial"), self.config.model_dump_json()
+        partial = self.path.with_name(f"{self.path.name}.partial")
         asked = partial / "config.json"
         if not asked.exists() or asked.read_text() != fingerprint:
             shutil.rmtree(partial, ignore_errors=True)

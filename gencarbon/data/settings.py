@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gencarbon.config import Config, register
+from gencarbon.config import Config, IsoDate, register
 
 Scheme = Literal["ppm", "van_leer", "upwind"]
 
@@ -23,7 +23,7 @@ class SplitConfig(Config):
     """One separate run of the benchmark: its own winds, its own regional fluxes, its own season."""
 
     name: Literal["train", "validation", "test"]
-    start: str = Field(description="first frame, ISO date")
+    start: IsoDate = Field(description="first frame, ISO date")
     days: int = Field(gt=0)
     seed: int = Field(ge=0)
     tracer_spinup_days: int = Field(20, ge=0, description="days of transport before the first frame")
