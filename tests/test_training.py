@@ -149,6 +149,10 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
     for name, before in begin.denoiser.state_dict().items():
         assert torch.allclose(after[name], before, atol=1e-7), name
     assert torch.equal(made.normalizer.residual_std, begin.normalizer.residual_std)
+    plain = TrainConfig.parse(config.model_dump() | {"remainder": None, "one_step": None})
+    kept = Trainer(plain, data, tmp_path / "plain", lambda s: None, tiny_pipeline())
+    kept._load_clips()
+    assert kept.pipeline().sampling_network is kept.model.remainder_net  # it has no other that samples
     fitted = made.normalizer.remainder_std.clone()  # a run shares the scales of what it begins with
     assert not torch.equal(fitted, tiny_pipeline().normalizer.remainder_std)  # its mean network was trained
 
@@ -173,6 +177,9 @@ def test_a_run_begins_with_the_networks_and_scales_of_a_checkpoint(data, tmp_pat
         assert torch.equal(after.normalizer.remainder_std, fitted) == (part == "one_step")
     with pytest.raises(InputError, match="got neither"):
         TrainConfig.parse(config.model_dump() | none)
+    for wrong in ({"widths": (12, 24)}, {"widths": ()}, {"frames": 2}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            TrainConfig.parse(config.model_dump() | wrong)
     with pytest.raises(InputError, match="expected a mean phase, or `begin`"):
         TrainConfig.parse(CONFIG | {"mean": None})
     wide = TrainConfig.parse(config.model_dump() | {"widths": (8, 24)})

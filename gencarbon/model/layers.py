@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+GROUPS = 8  # of a group norm: channels come in multiples of them
+
 
 def sphere_pad(x: Tensor) -> Tensor:
     """One cell of halo around (batch, channel, lat, lon): periodic eastward; beyond a pole lies the opposite meridian."""
@@ -36,9 +38,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, embedding: int):
         super().__init__()
-        self.norm1 = nn.GroupNorm(8, inputs)
+        self.norm1 = nn.GroupNorm(GROUPS, inputs)
         self.conv1 = SphereConv(inputs, outputs)
-        self.norm2 = nn.GroupNorm(8, outputs)
+        self.norm2 = nn.GroupNorm(GROUPS, outputs)
         self.conv2 = SphereConv(outputs, outputs, zero=True)
         self.modulate = nn.Linear(embedding, 2 * outputs) if embedding else None
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
@@ -52,7 +54,7 @@ class ResidualBlock(nn.Module):
 
 
 class NoiseEmbedding(nn.Module):
-    """ln(sigma) of every frame -> Fourier features -> one vector for the window."""
+    """log10(sigma) of every frame -> Fourier features -> one vector for the window."""
 
     frequency: Tensor
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 SIGMA_MIN, SIGMA_MAX = 0.01, 200.0  # in units of the data's standard deviation
-KNOWN_SIGMA = 1e-3  # what the network is told for a frame at noise 0, where ln(sigma) does not exist
+KNOWN_SIGMA = 1e-3  # what the network is told for a frame at noise 0, where log(sigma) does not exist
 
 
 def preconditioning(sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,5 +26,5 @@ def draw_noise_levels(batch: int, frames: int, generator: torch.Generator) -> Te
 
 
 def log_sigma(sigma: Tensor) -> Tensor:
-    """ln(sigma), with known frames (sigma = 0) at KNOWN_SIGMA."""
+    """log10(sigma), with known frames (sigma = 0) at KNOWN_SIGMA."""
     return sigma.clamp(min=KNOWN_SIGMA).log() / math.log(10.0)

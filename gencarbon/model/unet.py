@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gencarbon.model.layers import NoiseEmbedding, ResidualBlock, SphereConv
+from gencarbon.model.layers import GROUPS, NoiseEmbedding, ResidualBlock, SphereConv
 
 
 class WindowUNet(nn.Module):
@@ -39,7 +39,7 @@ class WindowUNet(nn.Module):
                 stage.append(ResidualBlock(width + skips.pop(), target, embedding))
                 width = target
             self.up.append(stage)
-        self.norm = nn.GroupNorm(8, width)
+        self.norm = nn.GroupNorm(GROUPS, width)
         self.head = SphereConv(width, outputs, zero=True)
 
     def forward(self, x: Tensor, log_sigma: Tensor | None = None) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from gencarbon.config import Config, register
+from gencarbon.data.clips import OVERLAP
 from gencarbon.data.settings import RefinedConfig
+from gencarbon.model.layers import GROUPS
 
 
 class PhaseConfig(Config):
@@ -47,8 +49,10 @@ class TrainConfig(Config):
     data: str = Field(description="name of the data config whose stores are read")
     name: str
     seed: int = Field(ge=0)
-    frames: int = Field(8, ge=2, description="frames per window")
-    widths: tuple[int, ...] = (48, 96, 128)
+    frames: int = Field(8, gt=OVERLAP, description="frames per window")
+    widths: tuple[Annotated[int, Field(ge=GROUPS, multiple_of=GROUPS)], ...] = Field(
+        (48, 96, 128), min_length=1, description="channels of each resolution, finest first"
+    )
     blocks: int = Field(1, ge=1)
     batch: int = Field(8, ge=1, description="windows per step and process")
     precision: Literal["auto", "no", "bf16"] = Field(

@@ -104,42 +104,34 @@ class Trainer:
 
     def run(self) -> Path:
         """Trains all networks; returns the folder of the pipeline, for `from_pretrained`."""
-        folder, config = self.folder, self.config
+        folder, config, model = self.folder, self.config, self.model
         folder.mkdir(parents=True, exist_ok=True)
         text = config.model_dump_json(indent=1)
         if (folder / "config.json").exists() and (folder / "config.json").read_text() != text:
             raise InputError(f"{folder} holds a run of another config; choose another folder or delete it")
-        (folder / "config.json").write_text(text)
+        if self.accelerator.is_main_process:  # at once: another process may be reading it
+            (folder / "config.partial").write_text(text)
+            (folder / "config.partial").rename(folder / "config.json")
         self.accelerator.init_trackers("tensorboard")
         if config.winds is not None:
             self.winds = train_winds(self.loop, config, self.stores)
         self._load_clips()
-        if (folder / "scales").exists():
-            self.normalizer = Normalizer.from_pretrained(folder / "scales")
-        else:
-            if self.begin is None:
-                fit_scales(self.normalizer, self.train, config.scale_samples)
-            self.normalizer.save_pretrained(folder / "scales")
+        with self.accelerator.main_process_first():
+            self._settle_scales(folder / "scales")
         if config.mean is not None:
-            self._phase(
-                "mean",
-                config.mean,
-                self.model.mean_net,
-                lambda w, g, before: mean_loss(self.model, w, before),
-            )
+            self._phase("mean", config.mean, model.mean_net, lambda w, g, before: mean_loss(model, w, before))
             # a mean network that was kept leaves what it left when its samplers learnt
-            fit_remainder_scale(self.model, self.normalizer, self._validation_windows())
+            fit_remainder_scale(model, self.normalizer, self._validation_windows())
+            found = self.normalizer.remainder_std.numpy().round(3).tolist()
+            self.say(f"remainder, in residual units per level: {found}")
+            if config.remainder is None and self.begin is not None:
+                self.say(
+                    "the diffusion model is of another mean network now: train `remainder` before sampling with it"
+                )
         unit = self.normalizer.remainder_unit()
-        self.say(
-            f"remainder, in residual units per level: {self.normalizer.remainder_std.numpy().round(3).tolist()}"
-        )
         if config.remainder is not None:
-            self._phase(
-                "remainder",
-                config.remainder,
-                self.model.remainder_net,
-                lambda w, g, before: remainder_loss(self.model, w, unit, g),
-            )
+            loss: LossOf = lambda w, g, before: remainder_loss(model, w, unit, g)  # noqa: E731
+            self._phase("remainder", config.remainder, model.remainder_net, loss)
         one_step = config.one_step
         if one_step is not None:
             begun = self.begin is not None and self.begin.denoiser.one_step_net is not None
@@ -149,12 +141,22 @@ class Trainer:
                 "one_step",
                 one_step,
                 self.model.one_step_net,
-                lambda w, g, before: one_step_loss(self.model, w, unit, one_step, g, before),
+                lambda w, g, before: one_step_loss(model, w, unit, one_step, g, before),
             )
         if self.accelerator.is_main_process:
             self.pipeline().save_pretrained(folder / "pipeline")
         self.accelerator.end_training()
         return folder / "pipeline"
+
+    def _settle_scales(self, path: Path) -> None:
+        """The scales of this run: as kept, those of its beginning, or fitted and kept."""
+        if path.exists():
+            self.normalizer = Normalizer.from_pretrained(path)
+            return
+        if self.begin is None:
+            fit_scales(self.normalizer, self.train, self.config.scale_samples)
+        self.normalizer.save_pretrained(path.with_suffix(".partial"))
+        path.with_suffix(".partial").rename(path)
 
     def _begin_with(self, begin: CO2Pipeline) -> None:
         """Networks and scales of a checkpoint of the same shape; what it lacks of them begins from nothing."""
@@ -234,7 +236,8 @@ class Trainer:
             self.train.step_seconds,
             *self.train.refined_by,
         )
-        sampler = "one_step" if self.config.remainder is None else DEFAULT_SAMPLER
+        one_step = self.config.remainder is None and self.model.one_step_net is not None
+        sampler = "one_step" if one_step else DEFAULT_SAMPLER
         return CO2Pipeline(self.model, NoiseSchedule(sampler), self.normalizer, place, self.winds)
 
     def _phase(
