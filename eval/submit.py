@@ -1,6 +1,6 @@
 """`python -m eval.submit MODEL --ensembles E1.zarr E2.zarr ...`: score a model's ensembles on the test split and write its result file.
 
-One ensemble (or single run, one member) for each initial date of the benchmark, sampled from its winds and fluxes; any order.
+One ensemble of at least two members for each initial date of the benchmark, sampled from its winds and fluxes; any order.
 """
 
 from __future__ import annotations

@@ -34,6 +34,26 @@ def accumulated_flux(flux: np.ndarray, area: np.ndarray, step_seconds: float) ->
     return np.concatenate([[0.0], np.cumsum(per_step[:-1])])
 
 
+def budget_error_of_masses(mass: np.ndarray, accumulated: np.ndarray) -> np.ndarray:
+    """|mass_n - mass_0 - accumulated_n| / |accumulated_n|, for masses that were summed frame by frame.
+
+    mass: (..., time) kg CO2; accumulated: (time,), or as mass, kg CO2 of net flux since frame 0.
+    Returns (..., time), unit 1.
+    The denominator is the net flux and not the CO2 mass of the air, beside which every error looks small.
+    The first frame is 0 by definition. A later frame with no net flux is 0 if its mass
+    has not changed by a bit, and infinite otherwise. NaN where a mass is.
+    """
+    m, added = np.asarray(mass, dtype=np.float64), np.asarray(accumulated, dtype=np.float64)
+    if m.shape[-1] != added.shape[-1]:
+        raise ValueError(
+            f"expected one accumulated flux for each of {m.shape[-1]} frames, got {added.shape[-1]}; select the "
+            f"same times"
+        )
+    gap = np.abs(m - m[..., :1] - added)
+    with np.errstate(divide="ignore"):
+        return np.divide(gap, np.abs(added), out=np.zeros_like(gap), where=gap != 0)
+
+
 def budget_error(
     co2: np.ndarray, air_mass: np.ndarray, flux: np.ndarray, area: np.ndarray, step_seconds: float
 ) -> np.ndarray:
@@ -42,5 +62,4 @@ def budget_error(
     co2 (..., time, level, lat, lon) ppm; air_mass (time, level, lat, lon) kg; flux (time, lat, lon) kg m-2 s-1; area (lat, lon) m2.
     """
     mass, added = co2_mass(co2, air_mass), accumulated_flux(flux, area, step_seconds)
-    miss = np.abs(mass - mass[..., :1] - added)
-    return np.divide(miss, np.abs(added), out=np.zeros_like(miss), where=np.arange(miss.shape[-1]) > 0)
+    return budget_error_of_masses(mass, added)

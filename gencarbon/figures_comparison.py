@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from gencarbon.figures import INK, MUTED, canvas, label, plain
+from gencarbon.metrics.compare import FEW
 
-FEW = 20  # independent samples below which an interval deserves a warning
 SYMBOLS = {"better": "▲", "worse": "▼", "undecided": "○", "missing": "–"}
 COLOURS = {"better": "#00795a", "worse": "#c8460a", "undecided": "#7b8792", "missing": "#7b8792"}
 MARKERS = {"better": "^", "worse": "v", "undecided": "o", "missing": "o"}

@@ -121,7 +121,7 @@ def comparison_table(comparison: xr.Dataset) -> Table:
 def _verdict(cell: xr.Dataset) -> str:
     value, low, high = (float(cell[name]) for name in ("value", "low", "high"))
     few = float(cell.n_eff) < FEW
-    sure = not few and (low > 0 or high < 0)
+    sure = low > 0 or high < 0
     text = f"{value:.3f}{'*' if sure else ''}{'†' if few else ''}"
     return f"[{'green' if high < 0 else 'red'}]{text}[/]" if sure else text
 

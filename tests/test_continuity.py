@@ -7,7 +7,7 @@ import torch
 from gencarbon.constants import EARTH_RADIUS, GRAVITY
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
-from gencarbon.transport.continuity import close, closure, conserve_air, face_fluxes, interval_mean, thickness
+from gencarbon.transport.continuity import close, closure, conserve_air, face_fluxes, thickness
 
 GRID, LEVELS = LatLonGrid.equiangular(16, 32), HybridLevels((0, 2000, 3000, 0), (1, 0.8, 0.4, 0))
 
@@ -39,20 +39,6 @@ def test_winds_on_faces_are_taken_where_they_are():
     assert east[0, 5, 7] == east[0, 5, 8] and north[0, 5, 8] > 0 and north[0, 6, 8] > 0
     east, north = face_fluxes(u.roll(-5, -2), u.roll(-5, -2), ps, GRID, LEVELS, at_faces=True)
     assert not north[:, 0].any()  # nothing passes the pole
-
-
-def test_interval_means_of_straight_lines_are_exact():
-    times = np.array([0.0, 3.0, 4.0, 9.0])
-    values = torch.tensor([[0.0], [3.0], [4.0], [9.0]])
-    assert interval_mean(values, times, 0, 9).item() == pytest.approx(4.5)
-    assert interval_mean(values, times, 3.5, 8).item() == pytest.approx(5.75)
-    hat = torch.tensor([0.0, 1.0, 0.0, 0.0])
-    fine = np.linspace(2, 5, 300001)
-    assert interval_mean(hat, times, 2, 5).item() == pytest.approx(
-        np.interp(fine, times, hat).mean(), abs=1e-5
-    )
-    with pytest.raises(InputError, match=r"cover 5 .. 10, got 0 .. 9"):
-        interval_mean(values, times, 5, 10)
 
 
 def test_thickness_sums_to_the_surface_pressure():

@@ -279,3 +279,10 @@ def test_the_screenshot_is_not_blank_anywhere(report, tmp_path):
     assert pixels.shape[:2] == (3300, 1280)
     bands = [band.std() for band in np.array_split(pixels, 10)]
     assert min(bands[:9]) > 0.02, bands
+
+
+def test_an_infinite_budget_error_has_a_figure(pair):
+    """Members that change without any net flux."""
+    scores = pair[0][0].scores
+    infinite = scores.assign(budget_error=scores.budget_error.where(scores.lead_time == 0, np.inf))
+    assert "mass_budget" in plates(infinite)

@@ -1,5 +1,6 @@
 """Scores of ensembles: numpy arrays in, numpy arrays out, sums kept in float64. One file a family."""
 
+from gencarbon.budget import budget_error, budget_error_of_masses
 from gencarbon.metrics.aggregate import Mean
 from gencarbon.metrics.compare import Paired, paired_interval
 from gencarbon.metrics.crps import (
@@ -11,7 +12,6 @@ from gencarbon.metrics.crps import (
 )
 from gencarbon.metrics.field import absolute_error, bias, rmse, weighted_mean, weighted_variance
 from gencarbon.metrics.joint import energy_score_fair, variogram_score
-from gencarbon.metrics.mass import budget_error_of_masses, member_budget_error
 from gencarbon.metrics.probabilistic import (
     brier_biased,
     brier_fair,
@@ -31,6 +31,7 @@ __all__ = [
     "bias",
     "brier_biased",
     "brier_fair",
+    "budget_error",
     "budget_error_of_masses",
     "crps_biased",
     "crps_fair",
@@ -41,7 +42,6 @@ __all__ = [
     "ensemble_variance",
     "flatness",
     "interval_coverage",
-    "member_budget_error",
     "paired_interval",
     "quantile_score",
     "rank_histogram",

@@ -103,7 +103,7 @@ def legacy_relative_mass_rmse(forecast: ArrayLike, reference: ArrayLike, air_mas
     """Legacy RelMass_RMSE: as `legacy_mass_rmse`, each frame divided by the reference's total mass. (), unit 1.
 
     DEFECT: the total is 870 PgC, about 170 times what the air gains in a year: a model that loses
-    a whole year of fluxes reads .6 %. Compare `member_budget_error`, which divides by the accumulated flux.
+    a whole year of fluxes reads .6 %. Compare `budget_error`, which divides by the accumulated flux.
     """
     relative = _mass_error(forecast, reference, air_mass) / co2_mass(
         np.asarray(reference), np.asarray(air_mass)

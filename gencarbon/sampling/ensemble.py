@@ -68,9 +68,12 @@ class Forecast:
             made[start : start + self.pipe.frames] = np.arange(self.pipe.frames)
         return made
 
-    @lru_cache(maxsize=64)  # noqa: B019  the forecast lives as long as its windows
-    def window(self, k: int) -> dict:
-        """Network inputs of window k, shared by all members."""
+    @cached_property
+    def window(self) -> Callable[[int], dict]:
+        """Network inputs of window k, shared by all members: kept with the forecast, and let go with it."""
+        return lru_cache(maxsize=64)(self._window)
+
+    def _window(self, k: int) -> dict:
         cut = slice(self.starts[k], self.starts[k] + self.pipe.frames)
         device = self.pipe.device
         on_levels = lambda a: torch.as_tensor(a[cut].swapaxes(0, 1)[None].copy(), device=device)  # noqa: E731

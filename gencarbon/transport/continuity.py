@@ -81,22 +81,6 @@ def face_fluxes(
     return udp * length(EARTH_RADIUS * dlat), vdp * length(width)
 
 
-def interval_mean(values: Tensor, times: np.ndarray, start: float, end: float) -> Tensor:
-    """Mean over [start, end] of fields (time, ...) that run straight from one time to the next. times, start, end in one unit."""
-    times = np.asarray(times, float)
-    if not (times[0] <= start < end <= times[-1]) or np.any(np.diff(times) <= 0):
-        raise InputError(
-            f"expected increasing times that cover {start:g} .. {end:g}, got {times[0]:g} .. {times[-1]:g}; give a frame before and after"
-        )
-    inside = times[(times > start) & (times < end)]
-    knots = np.concatenate([[start], inside, [end]])
-    hats = np.stack(
-        [np.interp(knots, times, row) for row in np.eye(len(times))]
-    )  # value of each frame's hat at the knots
-    weights = ((hats[:, 1:] + hats[:, :-1]) / 2 * np.diff(knots)).sum(1) / (end - start)
-    return torch.tensordot(torch.tensor(weights, dtype=values.dtype, device=values.device), values, 1)
-
-
 @lru_cache(maxsize=8)
 def _poisson(grid: LatLonGrid) -> tuple[Tensor, Tensor, Tensor]:
     """Conductances of western and southern faces and the inverse Laplacian for each zonal wavenumber."""
