@@ -163,7 +163,7 @@ def footprint_command(
     from gencarbon.data.files import open_dataset, write_netcdf
     from gencarbon.footprints import footprint
 
-    refuse_existing(out)
+    refuse_existing(out, ".nc")
     if whole_column and level is not None:
         raise InputError("a receptor is a column or a level, got --column and --level; give one of them")
     with bar("footprint") as progress:

@@ -31,7 +31,7 @@ def covariance_command(
     from gencarbon.data.checks import refuse_existing
     from gencarbon.data.files import open_dataset, write_netcdf
 
-    refuse_existing(out)
+    refuse_existing(out, ".nc")
     given = [path for path in (stations, columns) if path is not None]
     if len(given) != 1:
         raise InputError(

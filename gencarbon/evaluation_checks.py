@@ -63,7 +63,8 @@ def _check_ppm(co2: xr.DataArray, owner: str) -> None:
         raise InputError(
             f"{co2.name} of the {owner} must be a dry-air mole fraction with units '1e-6' (ppm), got "
             f"{units!r}; "
-            "convert a mass mixing ratio with gencarbon.constants.kgkg_to_ppm, then set attrs['units'] = "
+            "multiply a mole fraction (mol mol-1) by 1e6, convert a mass mixing ratio (kg kg-1) with "
+            "gencarbon.constants.kgkg_to_ppm, then set attrs['units'] = "
             "'1e-6'"
         )
 

@@ -192,3 +192,18 @@ def test_unknown_splits_and_checkpoints_are_refused(tmp_path):
     assert lost.returncode == 2 and "test, got tset" in lost.stderr.replace("\n", " ")
     with pytest.raises(InputError, match="hub id"):
         CO2Pipeline.from_pretrained("runs/typo", local_files_only=True)
+
+
+def test_an_ensemble_has_one_writer_and_its_own_ending(folder, tmp_path):
+    pipe, sets, out = tiny_pipeline(steps=4), inputs(), tmp_path / "e.zarr"
+    told = []
+
+    def begin_another(total):
+        with pytest.raises(InputError, match="one that is being written"):
+            sample_to_store(pipe, sets, 2, 0, out)
+        return lambda: None
+
+    sample_to_store(pipe, sets, 2, 0, out, begin_another, tell=told.append)
+    assert [path.name for path in tmp_path.iterdir()] == ["e.zarr"] and told == ["inputs used as given"]
+    failed = run(*arguments(folder, tmp_path / "e.nc"))
+    assert failed.returncode == 2 and "call it e.zarr" in failed.stderr and "data copy" in failed.stderr

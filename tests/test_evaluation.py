@@ -218,7 +218,7 @@ BAD = {
     "one member": (lambda E, R: (E.isel(member=[0]), R), "at least 2 members, got 1; sample more"),
     "mass mixing ratio": (
         lambda E, R: _units(E, R, "kg kg-1"),
-        "co2 of the reference must be .* got 'kg kg-1'; convert .*kgkg_to_ppm",
+        "co2 of the reference must be .* got 'kg kg-1'; .*convert .*kgkg_to_ppm",
     ),
     "no units": (
         lambda E, R: (E.assign(co2=E.co2.assign_attrs(units=None)), R),

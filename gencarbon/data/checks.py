@@ -70,9 +70,14 @@ def check_sampling_inputs(
     )
 
 
-def refuse_existing(path: str | Path) -> None:
-    """Refuse an output that exists or whose folder cannot be written. Nothing is created."""
+def refuse_existing(path: str | Path, ending: str = "") -> None:
+    """Refuse an output that exists, has another `ending` than what is written, or whose folder is not there. Nothing is created."""
     path = Path(path)
+    if not path.name.endswith(ending):
+        other = "; `gencarbon data copy` makes netCDF of it" if ending == ".zarr" else ""
+        raise refusal(
+            str(path), f"a name ending in {ending}", path.name, f"call it {path.stem}{ending}{other}"
+        )
     if path.exists() or path.is_symlink():
         raise refusal(str(path), "a new output", "one that exists", "choose another --out or delete it")
     parent = path.absolute().parent

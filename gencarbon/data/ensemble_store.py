@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
+from filelock import FileLock, Timeout
 from zarr.codecs import BloscCodec
 
 from gencarbon.data.refusal import refusal
@@ -131,6 +134,22 @@ class EnsembleWriter:
         (self.partial / "store").rename(self.path)
         shutil.rmtree(self.partial)
         return self.path
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keeps other runs from writing the ensemble `path`; a killed run lets go of it. Raises InputError where one is writing it."""
+    lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        wanted, remedy = "an ensemble that no other run is writing", "wait for it, or choose another --out"
+        raise refusal(str(path), wanted, "one that is being written", remedy) from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _partial(path: Path) -> Path:
