@@ -8,6 +8,7 @@ import pytest
 
 from eval import remember
 from eval.benchmark import judge, load_benchmark
+from eval.provenance import ROOT
 from eval.suites import condition, downscaling, generator, rollout
 from gencarbon import CO2Pipeline
 from gencarbon.errors import InputError
@@ -140,3 +141,10 @@ def test_a_score_survives_pickling():
     scores = accumulate(*synthetic_ensemble(frames=3))
     again = pickle.loads(pickle.dumps(scores))
     assert again.to_dataset().identical(scores.to_dataset()) and dataclasses.is_dataclass(again)
+
+
+def test_the_scores_that_are_told_are_the_shipped_checkpoint_s():
+    result = json.loads((ROOT / "eval" / "results" / "generator.json").read_text())
+    assert result["notes"]["checkpoint_sha256"] == CO2Pipeline.from_pretrained("hsco2").digest
+    met = sum(limit["passed"] for limit in result["limits"])
+    assert f"**{met} of {len(result['limits'])} limits met**" in (ROOT / "README.md").read_text()

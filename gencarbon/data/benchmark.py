@@ -23,7 +23,6 @@ from gencarbon.data.files import open_dataset
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS, SyntheticFluxes
 from gencarbon.data.heldsuarez import HeldSuarez, pad_spectrum
 from gencarbon.data.settings import DataConfig, SplitConfig
-from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean, coarsen_sum
 from gencarbon.threads import one_thread
 from gencarbon.transport.continuity import coarsen_fluxes, face_fluxes
@@ -246,10 +245,7 @@ class Build:
     def _resume(self) -> tuple[dict, int]:
         if self._state_file.exists() and self.partial.exists():
             saved = np.load(self._state_file, allow_pickle=False)
-            if str(saved["config"]) != self._fingerprint:
-                raise InputError(
-                    f"{self.partial} was begun with another config; delete it or change `name` in the config"
-                )
+            refuse_other_config(self.partial, str(saved["config"]), self._fingerprint)
             dynamics = {
                 k.removeprefix("dynamics."): saved[k] for k in saved.files if k.startswith("dynamics.")
             }
