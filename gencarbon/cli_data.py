@@ -88,16 +88,11 @@ def data_copy(
 ) -> None:
     """Copy a store: as CF netCDF for programs that read no Zarr (Panoply, ncview), or into a bucket as it is."""
     from gencarbon.data.checks import refuse_existing
-    from gencarbon.data.files import NETCDF, copy_store, open_dataset, write_netcdf
+    from gencarbon.data.files import copy_store, open_dataset, write_netcdf
     from gencarbon.data.refusal import refusal
 
     ds = open_dataset(store)
     if "://" in out:
-        if not store.is_dir() or out.endswith(NETCDF):
-            wanted, got = "a Zarr store in a local folder, and an address for it", f"{store} and {out}"
-            raise refusal(
-                "copy to an address", wanted, got, "copy a .nc file as it is, with the bucket's own tools"
-            )
         copy_store(store, out)
     elif out.endswith(".nc"):
         refuse_existing(out)

@@ -77,13 +77,11 @@ def downscale(
 def _draw(
     paths: dict[str, Path | None], checkpoint: str, members: int, seed: int, out: Path, conserve: bool
 ) -> None:
-    from gencarbon.data.checks import refuse_existing
     from gencarbon.data.files import open_dataset
     from gencarbon.sampling.coarse_run import has_mass_fluxes
     from gencarbon.sampling.pipeline import CO2Pipeline
     from gencarbon.sampling.store_run import sample_to_store
 
-    refuse_existing(out, ".zarr")
     inputs: dict[str, Any] = {
         role: None if path is None else open_dataset(path) for role, path in paths.items()
     }

@@ -122,6 +122,12 @@ def write_netcdf(made: xr.Dataset, path: Path) -> None:
 
 def copy_store(store: Path, address: str) -> None:
     """A Zarr store to an address (s3://...), whose root is written last: what is there only in part is no store yet."""
+    if not store.is_dir() or address.endswith(NETCDF):
+        wanted, remedy = (
+            "a Zarr store in a local folder, and an address for it",
+            "copy a .nc file with the bucket's own tools",
+        )
+        raise refusal("copy to an address", wanted, f"{store} and {address}", remedy)
     files = _file_system(address)
     if files.exists(address):
         raise refusal(address, "a new output", "one that exists", "choose another or delete it")

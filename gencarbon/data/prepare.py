@@ -13,6 +13,7 @@ import xarray as xr
 
 from gencarbon.constants import SECONDS_PER_DAY
 from gencarbon.data.blocks import reading
+from gencarbon.data.checks import refuse_existing
 from gencarbon.data.files import open_dataset
 from gencarbon.data.readers import open_source, read
 from gencarbon.data.refusal import listed, refusal
@@ -100,7 +101,7 @@ def is_prepared(path: Path, made_from: dict) -> bool:
     if not path.exists():
         return False
     if open_dataset(path).attrs.get(PREPARED_FROM) != json.dumps(made_from, sort_keys=True):
-        raise refusal(str(path), "a new output", "one that exists", "choose another --out or delete it")
+        refuse_existing(path)
     return True
 
 

@@ -38,7 +38,7 @@ def sample_to_store(
     state = PartialState(
         cpu=not torch.cuda.is_available()
     )  # told so, it finds its fellows on machines without GPU too
-    refuse_existing(out)
+    refuse_existing(out, ".zarr")
     with only_writer(out) if state.is_main_process else nullcontext():
         given = pipe.to(state.device).read(**inputs, conserve=conserve, members=members)
         if state.is_main_process:
