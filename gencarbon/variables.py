@@ -71,6 +71,7 @@ VARIABLES = {
         ),
         Variable("tracer_background", "1e-6", "tagged CO2 tracer, coarse transport (ppm)"),
         Variable("tracer_refined", "1e-6", "tagged CO2 tracer, coarse fluxes on finer cells (ppm)"),
+        Variable("tracer_variance", "1e-12", "tracer of variance, of a pair of tagged tracers (ppm2)"),
         Variable(  # CF has no name for a mass flux of CO2 itself
             "flux",
             "kg m-2 s-1",

@@ -19,8 +19,9 @@ from gencarbon.data.backgrounds import KINDS, NAMES, REFERENCE, WIDER, with_bloc
 from gencarbon.data.normalize import Normalizer, clock, face_winds
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.transport.variance import pair_weights
 
-LEVEL_FIELDS = ("u_face", "v_face", "background", "refined", "residual", "air_mass")
+LEVEL_FIELDS = ("u_face", "v_face", "background", "refined", "variance", "residual", "air_mass")
 OVERLAP = 2  # frames of a window of a roll-out that the previous one has made
 NO_BACKGROUND = 0.25  # share of samples with nothing but winds, fluxes and the refined run
 MIX_TOTAL = 0.5  # share of samples that are the benchmark's CO2 as it is; the others are random mixtures
@@ -38,8 +39,8 @@ class ClipDataset(Dataset):
     """Windows of `frames` frames of a benchmark store held in memory: the refined run, one of the backgrounds, and what the refined run
     lacks. augment=False gives the plain CO2 with the benchmark's coarse run, in order.
 
-    followed: samples hold the window after, too, under names of `next_`: what a roll-out makes next. store: with its `background_runs` and
-    `tracer_refined`. beginnings: sets of short runs, each run a sample long (`beginnings_of`).
+    followed: samples hold the window after, too, under names of `next_`: what a roll-out makes next. store: with its `background_runs`,
+    `tracer_refined` and `tracer_variance`. beginnings: sets of short runs, each run a sample long (`beginnings_of`).
     """
 
     def __init__(
@@ -59,15 +60,17 @@ class ClipDataset(Dataset):
         load = lambda name: np.asarray(store[name].values, np.float32)  # noqa: E731
         self.tracer = load("tracer")
         self.backgrounds = {kind: load(name) for kind, name in NAMES.items()}
-        if "tracer_refined" not in store:
-            raise InputError(
-                "training needs the refined run of the split, got a store without tracer_refined; make it with `refined_run_of`"
-            )
+        for name, maker in (("tracer_refined", "refined_run_of"), ("tracer_variance", "variances_of")):
+            if name not in store:
+                raise InputError(
+                    f"training needs the refined run of the split and its variance, got a store without {name}; make it with `{maker}`"
+                )
         self.refined = load("tracer_refined")
         about = store["tracer_refined"].attrs
         self.segment = int(about["segment_frames"])
         self.begins_from = tuple(about["begins_from"])
         self.refined_by = str(about["scheme"]), int(about["factor"])
+        self.variance = store["tracer_variance"].values  # in its file, read as it is needed
         self.flux = load("tracer_flux")
         self.surface_pressure = np.asarray(store["surface_pressure"].values)
         self.in_total = store["in_total"].values
@@ -143,6 +146,7 @@ class ClipDataset(Dataset):
             "v_face": _mirrored_faces(self.v_face[cut]) if mirror else self.v_face[cut],
             "background": coarse,
             "refined": refined,
+            "variance": np.tensordot(pair_weights(weights).astype(np.float32), self.variance[cut], (0, 1)),
             "residual": truth - refined,
             "air_mass": air_mass.astype(np.float32),
             "flux": mix(self.flux),
@@ -193,7 +197,7 @@ def fit_scales(
         w = data[index]
         batch = {k: v[None] for k, v in w.items()} | data.geometry
         cond, amplitude = normalizer.encode(batch, data.step_seconds)
-        anomaly = cond["levels"][0].double().chunk(4)[0]
+        anomaly = cond["levels"][0, : w["refined"].shape[0]].double()
         per_level = lambda s: s[:, None, None, None]  # noqa: E731
         sums["refined_std"] += square(anomaly * per_level(normalizer.refined_std))
         sums["background_std"] += square((w["background"] - w["refined"]) / amplitude[0])

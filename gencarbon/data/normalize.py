@@ -20,6 +20,8 @@ from torch import Tensor
 from gencarbon.constants import EARTH_RADIUS, SECONDS_PER_DAY, kgkg_to_ppm
 from gencarbon.grid import LatLonGrid
 
+LEAST_WIDTH = 0.03  # where nothing has been displaced yet
+
 
 class Normalizer(ModelMixin, ConfigMixin):
     """Scales learnt from training data, one per level; `remainder_std` from held-out winds.
@@ -61,7 +63,7 @@ class Normalizer(ModelMixin, ConfigMixin):
     def encode(self, window: dict[str, Tensor], step_seconds: float) -> tuple[dict[str, Tensor], Tensor]:
         """Conditions of the networks (float32) and the window's amplitude (batch,) ppm.
 
-        window: refined, background ppm, u_face, v_face m s-1, air_mass kg (batch, level, time, lat, lon); flux kg m-2 s-1,
+        window: refined, background ppm, variance ppm2, u_face, v_face m s-1, air_mass kg (batch, level, time, lat, lon); flux kg m-2 s-1,
         surface_pressure Pa (batch, time, lat, lon); area m2 (lat, lon); clock (batch, 4, lon) from `clock`; lat degrees (lat,);
         exact (batch,), 1 where the background's means over wide cells are to be kept. No background: the refined run in its place.
         """
@@ -77,6 +79,7 @@ class Normalizer(ModelMixin, ConfigMixin):
             per_level((window["background"].double() - g) / a, self.background_std),
             per_level(window["u_face"], self.u_std),
             per_level(window["v_face"], self.v_std),
+            self.width(window["variance"].double(), amplitude).log().float(),
         ]
         surface = torch.stack(
             [added / a[:, 0] / self.flux_std, (window["surface_pressure"].double() - 1e5) / 1e3], dim=1
@@ -88,6 +91,12 @@ class Normalizer(ModelMixin, ConfigMixin):
         static = torch.cat([lat.sin().expand(shape), lat.cos().expand(shape), clock, exact], dim=1)
         cond = {"levels": torch.cat(levels, 1), "surface": surface, "static": static}
         return {name: value.float() for name, value in cond.items()}, amplitude
+
+    def width(self, variance: Tensor, amplitude: Tensor) -> Tensor:
+        """Local size to be expected of what the refined run lacks, (batch, level, time, lat, lon), in units of `residual_unit`.
+
+        variance: of the tracer of variance, same shape, ppm2."""
+        return (variance / self.residual_unit(amplitude) ** 2 + LEAST_WIDTH**2).sqrt()
 
     def residual_unit(self, amplitude: Tensor) -> Tensor:
         """ppm per unit of the networks' residual, (batch, level, 1, 1, 1)."""

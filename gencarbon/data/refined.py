@@ -1,7 +1,8 @@
 """The refined run of a benchmark split: the coarse air mass fluxes on finer cells, begun again every few weeks as forecasts are.
 
 Made segment by segment, so that a killed one goes on. A window of training lies within one segment. Forecasts begin more often than
-segments of weeks do, from known states and from backgrounds, so there are short ones besides (`beginnings_of`).
+segments of weeks do, from known states and from backgrounds, so there are short ones besides (`beginnings_of`). Beside a refined run
+lies what it may be off (`variances_of`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from gencarbon.data.backgrounds import SEGMENTS, state_of
+from gencarbon.data.backgrounds import REFERENCE, SEGMENTS, state_of
 from gencarbon.data.files import open_dataset
 from gencarbon.data.settings import RefinedConfig
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
+from gencarbon.transport.variance import pairs, variances
 from gencarbon.variables import describe
 
 Subgrid = Callable[[int], tuple[Tensor, Tensor]]
@@ -66,6 +68,34 @@ def refined_run_of(
     return open_dataset(path)["tracer_refined"]
 
 
+def variances_of(
+    store: xr.Dataset, path: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> xr.DataArray:
+    """`tracer_variance` of a split with its `tracer_refined`, (time, pair, level, lat, lon) ppm2, float32, see `transport.variance`.
+
+    Kept in the NumPy file `path`, made first where missing, and read from there as it is needed: pairs of tracers are many.
+    """
+    if not path.exists():
+        refined, total = store["tracer_refined"], store.sizes["time"]
+        segment, begins_from = (refined.attrs[name] for name in ("segment_frames", "begins_from"))
+        count = len(pairs(store.sizes["tracer_name"])[0])
+        shape = (total, count, *(store.sizes[name] for name in ("level", "lat", "lon")))
+        partial = path.with_suffix(".partial.npy")
+        file = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
+        for number, first in enumerate(range(0, total, segment)):
+            part = store.isel(time=slice(first, first + segment))
+            known = begins_from[number % len(begins_from)] == REFERENCE
+            place = LatLonGrid.from_dataset(part), HybridLevels.from_dataset(part)
+            run = part["tracer_refined"].values
+            for frame, made in enumerate(variances(run, _air_of(part), *place, known)):
+                file[first + frame] = made
+            progress(min(first + segment, total), total)
+        file.flush()
+        partial.rename(path)  # at once: a kill never leaves half of it
+    dims = ("time", "pair", "level", "lat", "lon")
+    return xr.DataArray(np.load(path, mmap_mode="r"), dims=dims, name="tracer_variance")
+
+
 def beginnings_of(store: xr.Dataset, frames: int, count: int) -> xr.Dataset:
     """`count` stretches of `frames` frames, spread evenly over a split, one after the other."""
     firsts = np.linspace(0, store.sizes["time"] - frames, count).round().astype(int)
@@ -75,12 +105,7 @@ def beginnings_of(store: xr.Dataset, frames: int, count: int) -> xr.Dataset:
 def _segment(part: xr.Dataset, config: RefinedConfig, begun: str, subgrid_of: SubgridOf | None) -> np.ndarray:
     """(tracer, time, level, lat, lon) ppm, float32."""
     load = lambda name: part[name].values.astype(np.float64)  # noqa: E731
-    air = AirMotion(
-        load("surface_pressure"),
-        load("eastward_air_mass_flux"),
-        load("northward_air_mass_flux"),
-        float(part.attrs["step_seconds"]),
-    )
+    air = _air_of(part)
     run = OfflineRun(
         LatLonGrid.from_dataset(part),
         HybridLevels.from_dataset(part),
@@ -91,3 +116,9 @@ def _segment(part: xr.Dataset, config: RefinedConfig, begun: str, subgrid_of: Su
     )
     begin = state_of(part, begun, 0)
     return np.stack([q.astype(np.float32) for q in run.states(begin, load("tracer_flux"), air)], axis=1)
+
+
+def _air_of(part: xr.Dataset) -> AirMotion:
+    load = lambda name: part[name].values.astype(np.float64)  # noqa: E731
+    east, north = load("eastward_air_mass_flux"), load("northward_air_mass_flux")
+    return AirMotion(load("surface_pressure"), east, north, float(part.attrs["step_seconds"]))

@@ -25,8 +25,8 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
 
     Residuals are small after a known state and large after a guessed one. Inside, all are divided by `scale`, which known frames tell.
 
-    levels, frames: of the window. level_fields: conditioning fields on levels; surface_fields, static_fields: in two dimensions.
-    one_step: with a third network, like the denoiser's, that goes from noise to a sample at once.
+    levels, frames: of the window. level_fields: how many conditioning fields on levels the networks see, the first ones; surface_fields,
+    static_fields: in two dimensions. one_step: with a third network, like the denoiser's, that goes from noise to a sample at once.
     """
 
     config_name: Any
@@ -37,7 +37,7 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         self,
         levels: int = 8,
         frames: int = 8,
-        level_fields: int = 4,
+        level_fields: int = 5,
         surface_fields: int = 2,
         static_fields: int = 7,
         widths: tuple[int, ...] = (48, 96, 128),
@@ -92,14 +92,13 @@ class ResidualDenoiser(ModelMixin, ConfigMixin):
         raw = (network or self.remainder_net)(stack, log_sigma(level)).view_as(x)
         return (1 - mask) * (c_skip * x + c_out * raw)
 
-    @staticmethod
-    def _stack(cond: dict[str, Tensor], residual: Tensor, known: Tensor, scale: Tensor) -> Tensor:
+    def _stack(self, cond: dict[str, Tensor], residual: Tensor, known: Tensor, scale: Tensor) -> Tensor:
         """Every frame's fields as channels of one image."""
-        size = residual.shape[-2:]
+        size, seen = residual.shape[-2:], self.config.level_fields * residual.shape[1]
         mask = known[..., None, None].to(residual.dtype).expand(-1, -1, *size)
         return torch.cat(
             [
-                cond["levels"].flatten(1, 2),
+                cond["levels"][:, :seen].flatten(1, 2),
                 residual.flatten(1, 2),
                 cond["surface"].flatten(1, 2),
                 mask,

@@ -15,6 +15,7 @@ from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.threads import one_thread
 from gencarbon.transport.continuity import conserve_air, face_fluxes
 from gencarbon.transport.offline import AirMotion, OfflineRun
+from gencarbon.transport.variance import variances
 
 SCHEME = "van_leer"  # that of the coarse run of HS-CO2
 
@@ -61,6 +62,13 @@ def refined_run(
     with one_thread():
         subgrid = None if network is None else LearntSubgrid(network, grid, levels, air, cell_winds)
         return _run(OfflineRun(grid, levels, scheme, factor, torch.float32, subgrid), air, flux, initial)
+
+
+def variance_of(
+    refined: np.ndarray, air: AirMotion, grid: LatLonGrid, levels: HybridLevels, known: bool
+) -> np.ndarray:
+    """How far a refined run (time, level, lat, lon) ppm may be off, same shape, ppm2; known: whether its first frame is right."""
+    return np.concatenate(list(variances(refined[None], air, grid, levels, known)))
 
 
 def _run(run: OfflineRun, air: AirMotion, flux: np.ndarray, initial: np.ndarray) -> np.ndarray:

@@ -50,11 +50,13 @@ def member_noise(shape: tuple[int, ...], seed: int, member: int, window: int, dr
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """A pipeline with all that its members are conditioned on. refined: the refined run, (time, level, lat, lon) ppm."""
+    """A pipeline with all that its members are conditioned on. refined: the refined run, (time, level, lat, lon) ppm; variance: what it
+    may be off, ppm2, see `coarse_run.variance_of`."""
 
     pipe: CO2Pipeline
     given: Given
     refined: Array
+    variance: Array
 
     @cached_property
     def starts(self) -> list[int]:
@@ -81,6 +83,7 @@ class Forecast:
         grid = self.pipe.grid
         coarse = self.refined if self.given.coarse is None else self.given.coarse
         fields = {"background": on_levels(coarse), "refined": on_levels(self.refined)}
+        fields["variance"] = on_levels(self.variance)
         fields["exact"] = torch.full((1,), float(self.given.blocks == WIDER), device=device)
         fields |= {name: on_levels(wind) for name, wind in zip(("u_face", "v_face"), self.given.face_winds)}
         fields |= {"air_mass": on_levels(self.given.air_mass), "flux": on_surface(self.given.flux)}

@@ -20,10 +20,10 @@ from gencarbon.data.input_members import by_input_member, united
 from gencarbon.data.normalize import Normalizer
 from gencarbon.errors import InputError
 from gencarbon.model import ResidualDenoiser, WindNetwork
-from gencarbon.sampling.coarse_run import refined_run
+from gencarbon.sampling.coarse_run import refined_run, variance_of
 from gencarbon.sampling.components import ModelGrid, NoiseSchedule
 from gencarbon.sampling.ensemble import Forecast, mean_network_run, run_members, window_starts
-from gencarbon.sampling.given import Array, Given
+from gencarbon.sampling.given import Given
 from gencarbon.variables import DIMS, describe
 
 SHIPPED = files("gencarbon") / "checkpoints"
@@ -149,7 +149,7 @@ class CO2Pipeline(DiffusionPipeline):
 
     def forecasts(self, given: Sequence[Given], members: int = 1) -> tuple[list[Forecast], xr.Dataset]:
         """One `Forecast` per input member, each with its refined run, and the template of an ensemble of `members`."""
-        made = [Forecast(self, one, self._refined(one)) for one in given]
+        made = [self._forecast(one) for one in given]
         template = united([one.template(DIMS[1:]) for one in made], members)
         template.attrs |= {
             "checkpoint": str(getattr(self, "source", "in memory")),
@@ -158,15 +158,15 @@ class CO2Pipeline(DiffusionPipeline):
         }
         return made, template
 
-    def _refined(self, given: Given) -> Array:
-        """The refined run of a forecast, (time, level, lat, lon) ppm."""
-        place = (
-            self.grid.cells,
-            self.grid.layers,
-            self.grid.config.refined_scheme,
-            self.grid.config.refined_factor,
+    def _forecast(self, given: Given) -> Forecast:
+        cells, layers, how = self.grid.cells, self.grid.layers, self.grid.config
+        scheme, factor, winds = how.refined_scheme, how.refined_factor, self.winds
+        run = refined_run(
+            given.air, given.flux, given.first, cells, layers, scheme, factor, winds, given.cell_winds
         )
-        return refined_run(given.air, given.flux, given.first, *place, self.winds, given.cell_winds)
+        return Forecast(
+            self, given, run, variance_of(run, given.air, cells, layers, given.initial is not None)
+        )
 
     def __call__(
         self,

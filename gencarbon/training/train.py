@@ -19,7 +19,7 @@ from gencarbon.data.backgrounds import CORRECTIONS, REFERENCE, SEGMENTS, backgro
 from gencarbon.data.clips import NEXT, OVERLAP, ClipDataset, fit_scales, spanned
 from gencarbon.data.files import open_dataset
 from gencarbon.data.normalize import Normalizer
-from gencarbon.data.refined import beginnings_of, refined_run_of
+from gencarbon.data.refined import beginnings_of, refined_run_of, variances_of
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model import ResidualDenoiser, WindNetwork
@@ -28,6 +28,7 @@ from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.sampling.samplers import DEFAULT_SAMPLER
 from gencarbon.sampling.subgrid import LearntSubgrid
 from gencarbon.threads import one_thread
+from gencarbon.training.begin import weights_from
 from gencarbon.training.losses import (
     Window,
     draw_known,
@@ -160,21 +161,11 @@ class Trainer:
 
     def _begin_with(self, begin: CO2Pipeline) -> None:
         """Networks and scales of a checkpoint of the same shape; what it lacks of them begins from nothing."""
-        plain = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731  saved ones are lists
-        mine, theirs = ({k: plain(v) for k, v in m.config.items()} for m in (self.model, begin.denoiser))
-        differ = [k for k in mine if k[0] != "_" and k != "one_step" and mine[k] != theirs[k]]
-        if differ:
-            listed = ", ".join(f"{k} {theirs[k]} instead of {mine[k]}" for k in differ)
-            raise InputError(
-                f"expected a checkpoint to begin with whose networks are those of the config, got {listed}"
-            )
         fresh = self.config.one_step is not None and not self.config.one_step.from_denoiser
-        kept = {
-            k: v
-            for k, v in begin.denoiser.state_dict().items()
-            if not (fresh and k.startswith("one_step_net."))
-        }
-        self.model.load_state_dict(kept, strict=False)
+        kept = weights_from(begin.denoiser, self.model)
+        self.model.load_state_dict(
+            {k: v for k, v in kept.items() if not (fresh and k.startswith("one_step_net."))}, strict=False
+        )
         self.normalizer, self.winds = begin.normalizer, begin.winds
 
     def _load_clips(self) -> None:
@@ -220,7 +211,11 @@ class Trainer:
         subgrid_of = self.winds and partial(LearntSubgrid, self.winds, grid, levels)
         path, tell = self.folder / f"refined_{name}.zarr", partial(self._tell, name, "refined")
         refined = refined_run_of(store, self.config.refined, path, subgrid_of, tell, segment, begins_from)
-        return ClipDataset(store.assign(tracer_refined=refined), self.config.frames, **kwargs)
+        store = store.assign(tracer_refined=refined)
+        variance = variances_of(
+            store, self.folder / f"variance_{name}.npy", partial(self._tell, name, "variance")
+        )
+        return ClipDataset(store.assign(tracer_variance=variance), self.config.frames, **kwargs)
 
     def _tell(self, split: str, kind: str, done: int, total: int) -> None:
         self.say(f"{kind} run of {split}: frame {done} of {total}")
