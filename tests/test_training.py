@@ -231,6 +231,8 @@ def test_samples_depend_on_their_index_alone_and_mix_linearly():
         one, two, both = (clips.window(2, w, 5, True, kind) for w in (a, b, a + b))
         for name in ("background", "refined", "residual", "flux"):
             assert torch.allclose(one[name] + two[name], both[name], atol=1e-5)
+        twice = clips.window(2, 2 * a, 5, True, kind)["variance"]
+        assert torch.allclose(twice, 4 * one["variance"]) and both["variance"].min() >= 0
 
 
 def test_backgrounds_are_mixed_and_their_window_says_which_are_exact():
@@ -278,8 +280,9 @@ def test_rotation_and_mirror_move_everything_together():
 def test_windows_lie_within_a_segment_of_the_refined_run():
     clips = ClipDataset(store(13), 4, 400, seed=0)
     assert clips.starts.tolist() == [0, 1, 2, 6, 7, 8]  # segments of 6 frames; the last has one
-    with pytest.raises(InputError, match="tracer_refined.*refined_run_of"):
-        ClipDataset(store().drop_vars("tracer_refined"), 4, 1, seed=0)
+    for name, maker in (("tracer_refined", "refined_run_of"), ("tracer_variance", "variances_of")):
+        with pytest.raises(InputError, match=f"{name}.*{maker}"):
+            ClipDataset(store().drop_vars(name), 4, 1, seed=0)
 
 
 def test_scales_make_unit_fields():
