@@ -152,8 +152,8 @@ def test_a_run_of_other_options_is_refused_before_its_coarse_run(folder, tmp_pat
 
     with pytest.raises(Killed):
         sample_to_store(pipe, sets, 2, 0, tmp_path / "e.zarr", kill)
-    refined, runs = CO2Pipeline._refined, []
-    monkeypatch.setattr(CO2Pipeline, "_refined", lambda *a: runs.append(1) or refined(*a))
+    made, runs = CO2Pipeline._forecast, []
+    monkeypatch.setattr(CO2Pipeline, "_forecast", lambda *a: runs.append(1) or made(*a))
     with pytest.raises(InputError, match="members=2"):
         sample_to_store(pipe, sets, 3, 0, tmp_path / "e.zarr")
     assert not runs

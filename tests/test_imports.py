@@ -1,8 +1,13 @@
 """Imports point one way, files stay short."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+import gencarbon
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gencarbon"
@@ -116,3 +121,15 @@ def test_rightful_imports_pass():
 def test_files_stay_under_300_lines():
     long = {name: n for path, name in modules() if (n := len(path.read_text().splitlines())) >= 300}
     assert not long, f"split these files: {long}"
+
+
+def test_help_needs_no_torch_and_every_public_name_is_there():
+    ask = (
+        "import sys, gencarbon.cli; print(sorted({'torch', 'xarray', 'diffusers', 'scipy'} & {*sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout == "[]\n"
+    assert sorted(name for names in gencarbon.WHERE.values() for name in names) == gencarbon.__all__
+    assert all(getattr(gencarbon, name).__name__ == name for name in gencarbon.__all__)
+    assert {*gencarbon.__all__} <= {*dir(gencarbon)}
+    with pytest.raises(AttributeError, match="has no attribute 'torch'"):
+        _ = gencarbon.torch
