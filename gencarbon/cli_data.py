@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 from gencarbon.terminal import bar, cache_folder, console, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gencarbon.data.benchmark import Build
     from gencarbon.data.own_files import FilesBuild
 
@@ -55,15 +58,34 @@ def data_check(
     files: Annotated[
         list[str], typer.Argument(help="NetCDF or Zarr files, or their addresses (s3://, gs://, https://)")
     ],
+    checkpoint: Annotated[
+        str | None, typer.Option(help="ask this one, too: cells, layers, step, length and every member")
+    ] = None,
 ) -> None:
     """Say what is wrong or suspicious in files; exit 1 where sampling would refuse one."""
     from gencarbon.data.info import check_files
 
-    findings = check_files(files)
+    findings = check_files(files, None if checkpoint is None else _sampling_from(checkpoint))
     for finding in findings:
         say(f"{'ok     ' if finding.ok else 'REFUSED'} {finding.path} as {finding.role}: {finding.message}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _sampling_from(checkpoint: str) -> Callable[[dict[str, Any]], str]:
+    """What `gencarbon sample` would say of its inputs."""
+    from gencarbon.sampling.pipeline import CO2Pipeline
+
+    pipe = CO2Pipeline.from_pretrained(checkpoint)
+
+    def notes(inputs: dict[str, Any]) -> str:
+        given = pipe.read(**inputs, members=sys.maxsize)
+        fitting = (
+            f"{len(given)} member{'s'[: len(given) > 1]} of {len(given[0].time)} frames for {checkpoint}"
+        )
+        return f"{fitting}; air mass fluxes {given[0].about['air_mass_fluxes']}; {given[0].about['notes']}"
+
+    return notes
 
 
 @data_app.command("info")

@@ -134,6 +134,36 @@ def test_a_user_s_mistake_gets_one_line_and_nothing_is_written(folder, tmp_path)
         assert not list(tmp_path.glob("out*"))
 
 
+def test_a_check_asks_the_checkpoint_what_sampling_would_say(folder, tmp_path):
+    """Its step and the length that it needs, and members after the first, are told beforehand."""
+    asked = ("--checkpoint", folder / "checkpoint")
+    of_folder = {
+        role: xr.open_zarr(folder / f"{role}.zarr").load() for role in ("winds", "fluxes", "initial")
+    }
+    check = lambda *more: run("data", "check", *(tmp_path / f"{role}.zarr" for role in of_folder), *more)  # noqa: E731
+
+    def save(role, ds):
+        ds.to_zarr(tmp_path / f"{role}.zarr", mode="w")
+
+    for role, ds in of_folder.items():
+        save(role, ds)
+    good = check(*asked)
+    assert good.returncode == 0 and "1 member of 8 frames for" in good.stdout, good.stdout + good.stderr
+    assert "no checkpoint was asked (--checkpoint)" in check().stdout
+
+    save("winds", of_folder["winds"].isel(time=slice(3)))
+    assert check().returncode == 0
+    short = check(*asked)
+    assert short.returncode == 1 and "REFUSED" in short.stdout and "needs at least 4 frames" in short.stdout
+    save("winds", of_folder["winds"])
+    two = xr.concat([of_folder["fluxes"]] * 2, "member").load()
+    two.flux[1, 3, 2, 1] = np.nan
+    save("fluxes", two)
+    assert check().returncode == 0
+    spoilt = check(*asked)
+    assert spoilt.returncode == 1 and "1 NaN" in spoilt.stdout, spoilt.stdout + spoilt.stderr
+
+
 def test_help_teaches():
     shown = run("sample", "--help").stdout
     for word in ("--winds", "kg m-2 s-1", "accelerate launch", "--background", "ppm"):

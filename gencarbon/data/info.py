@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.continuity import close, closure, conserve_air, face_fluxes
 from gencarbon.variables import VARIABLES
+
+SampleFrom = Callable[[dict[str, xr.Dataset]], str]
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,11 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def check_files(paths: Iterable[str | Path]) -> list[Finding]:
-    """One finding for each file and role; with sound winds and fluxes, one more on whether they fit."""
+def check_files(paths: Iterable[str | Path], sample_from: SampleFrom | None = None) -> list[Finding]:
+    """One finding for each file and role; with sound winds and fluxes, one more on whether they fit.
+
+    sample_from: takes them together as a checkpoint does, all members, and says how; left out, the winds stand in for a checkpoint.
+    """
     findings: list[Finding] = []
     sound: dict[str, tuple[str, xr.Dataset]] = {}
     sources, ours = by_source([str(path) for path in paths])
@@ -135,11 +140,18 @@ def check_files(paths: Iterable[str | Path]) -> list[Finding]:
                     f"{len(several)} members, of which the first was looked at; " if len(several) > 1 else ""
                 )
                 findings.append(Finding(path, role, True, first + repairs))
-                sound.setdefault(role, (path, several[0]))
+                sound.setdefault(role, (path, ds))
             except InputError as error:
                 findings.append(Finding(path, role, False, str(error)))
     if "winds" in sound and "fluxes" in sound:
-        findings.append(_together(sound))
+        used = {role: sound[role] for role in ("winds", "fluxes", "background", "initial") if role in sound}
+        path = ", ".join(dict.fromkeys(path for path, _ in used.values()))
+        try:
+            with _foreseen(path):
+                notes = (sample_from or _fitting)({role: ds for role, (_, ds) in used.items()})
+            findings.append(Finding(path, "together", True, notes))
+        except InputError as error:
+            findings.append(Finding(path, "together", False, str(error)))
     return findings
 
 
@@ -189,11 +201,9 @@ def _source_finding(reader: Reader, files: Files) -> Finding:
     return Finding(path, reader.name, True, f"{facts['repairs']}; {amounts}; for `gencarbon data prepare`")
 
 
-def _together(sound: dict[str, tuple[str, xr.Dataset]]) -> Finding:
+def _fitting(used: dict[str, xr.Dataset]) -> str:
     """Grid, levels and step of the winds stand in for those of a checkpoint."""
-    used = {role: sound[role] for role in ("winds", "fluxes", "background", "initial") if role in sound}
-    path = ", ".join(dict.fromkeys(path for path, _ in used.values()))
-    given = {role: ds for role, (_, ds) in used.items()}
+    given = {role: _members_of(ds, role)[0] for role, ds in used.items()}
     winds = canonical(given["winds"], "winds")
     seconds = step_of(winds["time"]) / np.timedelta64(1, "s") if winds.sizes["time"] > 1 else 0.0
     try:
@@ -202,8 +212,8 @@ def _together(sound: dict[str, tuple[str, xr.Dataset]]) -> Finding:
             LatLonGrid.from_dataset(winds), HybridLevels.from_dataset(winds), float(seconds),
         )  # fmt: skip
     except InputError as error:
-        return Finding(path, "together", False, str(error).replace("the checkpoint", "the winds"))
-    return Finding(path, "together", True, "; ".join(fitted.notes))
+        raise InputError(str(error).replace("the checkpoint", "the winds")) from None
+    return "; ".join((*fitted.notes, "no checkpoint was asked (--checkpoint)"))
 
 
 def _layout(ds: xr.Dataset) -> dict[str, Any]:
