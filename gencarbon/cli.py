@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,8 @@ from gencarbon.cli_sample import downscale, sample
 from gencarbon.errors import InputError
 from gencarbon.memory import keep_freed_memory
 from gencarbon.terminal import bar, cache_folder, console, is_main_process, say
+
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 
 app = typer.Typer(
     help="Ensembles of CO2 fields from winds and surface fluxes, and the scores to prove them.",
@@ -209,8 +212,19 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        if is_main_process():
-            Console(stderr=True).print(
-                f"gencarbon: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-            )
-        sys.exit(2)
+        _end_with(str(error))
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _end_with(
+            f"{where}expected room to write, got {error.strerror!r}; make room and give the same command again: what is whole is kept"
+        )
+
+
+def _end_with(message: str) -> None:
+    if is_main_process():
+        Console(stderr=True).print(
+            f"gencarbon: {message}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
+    sys.exit(2)

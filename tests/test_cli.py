@@ -1,6 +1,7 @@
 """The commands as a user runs them: end to end on tiny data, one line for every mistake."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -162,6 +163,17 @@ def test_a_check_asks_the_checkpoint_what_sampling_would_say(folder, tmp_path):
     assert check().returncode == 0
     spoilt = check(*asked)
     assert spoilt.returncode == 1 and "1 NaN" in spoilt.stdout, spoilt.stdout + spoilt.stderr
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on(folder, tmp_path):
+    """No file beyond 8 kB may be written: less than a member."""
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))  # noqa: E731
+    command = [sys.executable, "-m", "gencarbon", *map(str, arguments(folder, tmp_path / "e.zarr"))]
+    failed = subprocess.run(command, capture_output=True, text=True, preexec_fn=small, timeout=300)
+    assert failed.returncode == 2 and "expected room to write" in failed.stderr, failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1 and not (tmp_path / "e.zarr").exists()
+    again = run(*arguments(folder, tmp_path / "e.zarr"))
+    assert again.returncode == 0 and np.isfinite(xr.open_zarr(tmp_path / "e.zarr").co2).all()
 
 
 def test_help_teaches():
