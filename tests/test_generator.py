@@ -198,7 +198,7 @@ def test_known_frames_are_returned_and_their_noise_is_not_read():
     torch.manual_seed(0)
     model = random_weights(ResidualDenoiser(levels=2, frames=3, widths=(8, 16), blocks=1)).eval()
     cond = {
-        "levels": torch.randn(1, 8, 3, 8, 16),
+        "levels": torch.randn(1, 10, 3, 8, 16),
         "surface": torch.randn(1, 2, 3, 8, 16),
         "static": torch.randn(1, 7, 8, 16),
     }
