@@ -42,7 +42,14 @@ def __getattr__(name: str) -> Any:
     for module, names in WHERE.items():
         if name in names:
             return getattr(import_module(f"gencarbon.{module}"), name)
-    raise AttributeError(f"module 'gencarbon' has no attribute {name!r}")
+    try:
+        return import_module(
+            f"gencarbon.{name}"
+        )  # gencarbon.metrics and others after `import gencarbon` alone
+    except ModuleNotFoundError as error:
+        if error.name != f"gencarbon.{name}":
+            raise
+        raise AttributeError(f"module 'gencarbon' has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:

@@ -211,20 +211,21 @@ def main() -> None:
     keep_freed_memory()
     try:
         app()
-    except InputError as error:
-        _end_with(str(error))
+    except InputError as error:  # every process has the same
+        if is_main_process():
+            _say_why(str(error))
+        sys.exit(2)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _end_with(
+        _say_why(
             f"{where}expected room to write, got {error.strerror!r}; make room and give the same command again: what is whole is kept"
         )
+        sys.exit(2)
 
 
-def _end_with(message: str) -> None:
-    if is_main_process():
-        Console(stderr=True).print(
-            f"gencarbon: {message}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
-    sys.exit(2)
+def _say_why(message: str) -> None:
+    Console(stderr=True).print(
+        f"gencarbon: {message}", style="red", markup=False, highlight=False, soft_wrap=True
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,16 +73,19 @@ def data_check(
 
 def _sampling_from(checkpoint: str) -> Callable[[dict[str, Any]], str]:
     """What `gencarbon sample` would say of its inputs."""
+    from gencarbon.data.input_members import by_input_member
     from gencarbon.sampling.pipeline import CO2Pipeline
 
     pipe = CO2Pipeline.from_pretrained(checkpoint)
 
     def notes(inputs: dict[str, Any]) -> str:
-        given = pipe.read(**inputs, members=sys.maxsize)
+        members = by_input_member(inputs)
+        for one in members:
+            (given,) = pipe.read(**one)  # one at a time: ensembles of winds are large
         fitting = (
-            f"{len(given)} member{'s'[: len(given) > 1]} of {len(given[0].time)} frames for {checkpoint}"
+            f"{len(members)} member{'s'[: len(members) > 1]} of {len(given.time)} frames for {checkpoint}"
         )
-        return f"{fitting}; air mass fluxes {given[0].about['air_mass_fluxes']}; {given[0].about['notes']}"
+        return f"{fitting}; air mass fluxes {given.about['air_mass_fluxes']}; {given.about['notes']}"
 
     return notes
 

@@ -151,6 +151,8 @@ def test_a_check_asks_the_checkpoint_what_sampling_would_say(folder, tmp_path):
     good = check(*asked)
     assert good.returncode == 0 and "1 member of 8 frames for" in good.stdout, good.stdout + good.stderr
     assert "no checkpoint was asked (--checkpoint)" in check().stdout
+    alone = run("data", "check", tmp_path / "winds.zarr", *asked)
+    assert alone.returncode == 1 and "no checkpoint was asked: it needs fluxes" in alone.stdout
 
     save("winds", of_folder["winds"].isel(time=slice(3)))
     assert check().returncode == 0
@@ -165,7 +167,7 @@ def test_a_check_asks_the_checkpoint_what_sampling_would_say(folder, tmp_path):
     assert spoilt.returncode == 1 and "1 NaN" in spoilt.stdout, spoilt.stdout + spoilt.stderr
 
 
-def test_a_full_disk_is_one_line_and_the_run_goes_on(folder, tmp_path):
+def test_a_full_disk_is_one_line_and_the_same_command_can_be_given_again(folder, tmp_path):
     """No file beyond 8 kB may be written: less than a member."""
     small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))  # noqa: E731
     command = [sys.executable, "-m", "gencarbon", *map(str, arguments(folder, tmp_path / "e.zarr"))]

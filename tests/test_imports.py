@@ -128,6 +128,9 @@ def test_help_needs_no_torch_and_every_public_name_is_there():
         "import sys, gencarbon.cli; print(sorted({'torch', 'xarray', 'diffusers', 'scipy'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout == "[]\n"
+    part = "import gencarbon; print(gencarbon.metrics.crps_fair.__name__, gencarbon.memory.__name__)"
+    told = subprocess.run([sys.executable, "-c", part], capture_output=True, text=True)
+    assert told.stdout == "crps_fair gencarbon.memory\n", told.stderr
     assert sorted(name for names in gencarbon.WHERE.values() for name in names) == gencarbon.__all__
     assert all(getattr(gencarbon, name).__name__ == name for name in gencarbon.__all__)
     assert {*gencarbon.__all__} <= {*dir(gencarbon)}

@@ -94,7 +94,20 @@ def test_variances_of_a_store_are_kept_and_read_as_needed(tmp_path):
     again = variances_of(split, tmp_path / "v.npy", say)
     assert len(told) == 3 and np.array_equal(made, again)
     assert isinstance(again.values.base, np.memmap) or isinstance(again.values, np.memmap)
-    assert [p.name for p in tmp_path.iterdir()] == ["v.npy"]
+
+    def kill(done, total):
+        if done == 12:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        variances_of(split, tmp_path / "k.npy", kill)
+    partial = tmp_path / "k.partial"
+    whole = partial.read_bytes()
+    partial.write_bytes(whole[: len(whole) - 1000])  # killed within the second segment
+    told.clear()
+    assert np.array_equal(variances_of(split, tmp_path / "k.npy", say), made)
+    assert told == [(12, 13), (13, 13)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["k.npy", "v.npy"]
     assert not made[0].any() and not made[6].any() and made[5].any() and made[12].any()
     part = split.isel(time=slice(6, 12))
     air = air_motion(part, GRID, HybridLevels.from_dataset(part), SECONDS)

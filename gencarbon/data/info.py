@@ -121,6 +121,7 @@ def check_files(paths: Iterable[str | Path], sample_from: SampleFrom | None = No
 
     sample_from: takes them together as a checkpoint does, all members, and says how; left out, the winds stand in for a checkpoint.
     """
+    paths = list(paths)
     findings: list[Finding] = []
     sound: dict[str, tuple[str, xr.Dataset]] = {}
     sources, ours = by_source([str(path) for path in paths])
@@ -152,6 +153,10 @@ def check_files(paths: Iterable[str | Path], sample_from: SampleFrom | None = No
             findings.append(Finding(path, "together", True, notes))
         except InputError as error:
             findings.append(Finding(path, "together", False, str(error)))
+    elif sample_from is not None:
+        missing = " and ".join(role for role in ("winds", "fluxes") if role not in sound)
+        text = f"no checkpoint was asked: it needs {missing} that are sound and in our layout (gencarbon data prepare)"
+        findings.append(Finding(", ".join(map(str, paths)), "together", False, text))
     return findings
 
 

@@ -7,6 +7,7 @@ lies what it may be off (`variances_of`).
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,19 +79,25 @@ def variances_of(
     if not path.exists():
         refined, total = store["tracer_refined"], store.sizes["time"]
         segment, begins_from = (refined.attrs[name] for name in ("segment_frames", "begins_from"))
-        count = len(pairs(store.sizes["tracer_name"])[0])
-        shape = (total, count, *(store.sizes[name] for name in ("level", "lat", "lon")))
-        partial = path.with_suffix(".partial.npy")
-        file = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
-        for number, first in enumerate(range(0, total, segment)):
-            part = store.isel(time=slice(first, first + segment))
-            known = begins_from[number % len(begins_from)] == REFERENCE
-            place = LatLonGrid.from_dataset(part), HybridLevels.from_dataset(part)
-            run = part["tracer_refined"].values
-            for frame, made in enumerate(variances(run, _air_of(part), *place, known)):
-                file[first + frame] = made
-            progress(min(first + segment, total), total)
-        file.flush()
+        shape = (total, len(pairs(store.sizes["tracer_name"])[0]), *refined.shape[2:])
+        frame = np.prod(shape[1:]).item() * 4
+        partial = path.with_suffix(".partial")
+        partial.touch()
+        with partial.open("r+b") as file:
+            about = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, about)
+            file.flush()
+            begin = file.tell()
+            done = max(partial.stat().st_size - begin, 0) // frame // segment * segment  # of whole segments
+            file.truncate(begin + done * frame)
+            file.seek(0, os.SEEK_END)
+            for first in range(done, total, segment):
+                part = store.isel(time=slice(first, first + segment))
+                known = begins_from[first // segment % len(begins_from)] == REFERENCE
+                place = LatLonGrid.from_dataset(part), HybridLevels.from_dataset(part)
+                made = variances(part["tracer_refined"].values, _air_of(part), *place, known)
+                file.write(np.stack(list(made)).astype("<f4").tobytes())
+                progress(min(first + segment, total), total)
         partial.rename(path)  # at once: a kill never leaves half of it
     dims = ("time", "pair", "level", "lat", "lon")
     return xr.DataArray(np.load(path, mmap_mode="r"), dims=dims, name="tracer_variance")

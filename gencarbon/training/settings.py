@@ -54,6 +54,9 @@ class TrainConfig(Config):
         (48, 96, 128), min_length=1, description="channels of each resolution, finest first"
     )
     blocks: int = Field(1, ge=1)
+    level_fields: Literal[4, 5] = Field(
+        5, description="conditions on levels that the networks see; the fifth is the tracer of variance"
+    )
     batch: int = Field(8, ge=1, description="windows per step and process")
     precision: Literal["auto", "no", "bf16"] = Field(
         "auto", description="auto: bf16 where the hardware has it"

@@ -95,6 +95,7 @@ class Trainer:
             frames=config.frames,
             widths=config.widths,
             blocks=config.blocks,
+            level_fields=config.level_fields,
             one_step=config.one_step is not None or (begin is not None and begin.denoiser.config.one_step),
         )
         self.winds: WindNetwork | None = None
