@@ -211,7 +211,7 @@ def test_samples_that_keep_means_have_a_scale_of_their_own():
     ("changes", "match"),
     [
         ({"lead_days": (2.0, 1.0)}, "increasing lead_days"),
-        ({"lead_days": ()}, "at least 1 item"),
+        ({"lead_days": ()}, r"lead_days\s+Tuple should have at least 1 item"),
         ({"detail": True}, "at least 6 dates"),
         ({"dates": 6, "detail": True, "conserve": True}, "got both"),
     ],

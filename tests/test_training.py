@@ -217,6 +217,22 @@ def test_a_quarter_of_the_windows_are_beginnings_of_forecasts_and_a_quarter_thos
     assert 0.2 < with_both[1] - 0.5 * alone[1] < 0.3 and 0.2 < with_both[0] - 0.5 * alone[0] < 0.3
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_variance_is_made_for_networks_that_see_it(data, tmp_path):
+    """And a run whose networks see it begins with one whose networks do not."""
+    short = {"winds": None, "remainder": None, "beginnings": 0, "corrections": 0, "rolled": 0.0}
+    one_step = {"steps": 2, "warmup": 1, "squares": (1,), "from_denoiser": False}
+    blind = TrainConfig.parse(CONFIG | short | {"level_fields": 4, "one_step": one_step})
+    made = CO2Pipeline.from_pretrained(Trainer(blind, data, tmp_path / "four", lambda s: None).run())
+    assert made.denoiser.config.level_fields == 4 and not list((tmp_path / "four").glob("variance*"))
+    seeing = TrainConfig.parse(CONFIG | short | {"begin": "four", "mean": None, "one_step": one_step})
+    more = CO2Pipeline.from_pretrained(Trainer(seeing, data, tmp_path / "five", lambda s: None, made).run())
+    assert more.denoiser.config.level_fields == 5 and len(list((tmp_path / "five").glob("variance*"))) == 2
+    wide, narrow = (p.denoiser.mean_net.stem.weight for p in (more, made))
+    assert torch.equal(wide[:, :48], narrow[:, :48]) and not wide[:, 48:60].any()
+    assert torch.equal(wide[:, 60:], narrow[:, 48:])
+
+
 def test_missing_data_is_refused(tmp_path):
     with pytest.raises(InputError, match="gencarbon data build"):
         Trainer(TrainConfig.parse(CONFIG), tmp_path, tmp_path / "run")

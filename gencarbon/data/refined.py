@@ -25,6 +25,7 @@ from gencarbon.transport.offline import AirMotion, OfflineRun
 from gencarbon.transport.variance import pairs, variances
 from gencarbon.variables import describe
 
+PAIRED = "time", "pair", "level", "lat", "lon"
 Subgrid = Callable[[int], tuple[Tensor, Tensor]]
 SubgridOf = Callable[[AirMotion, tuple[np.ndarray, np.ndarray]], Subgrid]  # of air and cell winds u, v
 
@@ -76,10 +77,10 @@ def variances_of(
 
     Kept in the NumPy file `path`, made first where missing, and read from there as it is needed: pairs of tracers are many.
     """
+    shape = _shape_of_variances(store)
     if not path.exists():
         refined, total = store["tracer_refined"], store.sizes["time"]
         segment, begins_from = (refined.attrs[name] for name in ("segment_frames", "begins_from"))
-        shape = (total, len(pairs(store.sizes["tracer_name"])[0]), *refined.shape[2:])
         frame = np.prod(shape[1:]).item() * 4
         partial = path.with_suffix(".partial")
         partial.touch()
@@ -99,8 +100,17 @@ def variances_of(
                 file.write(np.stack(list(made)).astype("<f4").tobytes())
                 progress(min(first + segment, total), total)
         partial.rename(path)  # at once: a kill never leaves half of it
-    dims = ("time", "pair", "level", "lat", "lon")
-    return xr.DataArray(np.load(path, mmap_mode="r"), dims=dims, name="tracer_variance")
+    return xr.DataArray(np.load(path, mmap_mode="r"), dims=PAIRED, name="tracer_variance")
+
+
+def no_variances(store: xr.Dataset) -> xr.DataArray:
+    """As `variances_of`, 0 everywhere and a single number in memory, for networks that do not see it."""
+    return xr.DataArray(np.broadcast_to(np.float32(0), _shape_of_variances(store)), dims=PAIRED)
+
+
+def _shape_of_variances(store: xr.Dataset) -> tuple[int, ...]:
+    count = len(pairs(store.sizes["tracer_name"])[0])
+    return (store.sizes["time"], count, *(store.sizes[name] for name in PAIRED[2:]))
 
 
 def beginnings_of(store: xr.Dataset, frames: int, count: int) -> xr.Dataset:

@@ -19,7 +19,7 @@ from gencarbon.data.backgrounds import CORRECTIONS, REFERENCE, SEGMENTS, backgro
 from gencarbon.data.clips import NEXT, OVERLAP, ClipDataset, fit_scales, spanned
 from gencarbon.data.files import open_dataset
 from gencarbon.data.normalize import Normalizer
-from gencarbon.data.refined import beginnings_of, refined_run_of, variances_of
+from gencarbon.data.refined import beginnings_of, no_variances, refined_run_of, variances_of
 from gencarbon.errors import InputError
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.model import ResidualDenoiser, WindNetwork
@@ -213,10 +213,12 @@ class Trainer:
         path, tell = self.folder / f"refined_{name}.zarr", partial(self._tell, name, "refined")
         refined = refined_run_of(store, self.config.refined, path, subgrid_of, tell, segment, begins_from)
         store = store.assign(tracer_refined=refined)
-        variance = variances_of(
-            store, self.folder / f"variance_{name}.npy", partial(self._tell, name, "variance")
-        )
-        return ClipDataset(store.assign(tracer_variance=variance), self.config.frames, **kwargs)
+        if self.config.level_fields == 5:
+            path, tell = self.folder / f"variance_{name}.npy", partial(self._tell, name, "variance")
+            store = store.assign(tracer_variance=variances_of(store, path, tell))
+        else:  # nobody reads it: no gigabytes of it
+            store = store.assign(tracer_variance=no_variances(store))
+        return ClipDataset(store, self.config.frames, **kwargs)
 
     def _tell(self, split: str, kind: str, done: int, total: int) -> None:
         self.say(f"{kind} run of {split}: frame {done} of {total}")
