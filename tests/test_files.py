@@ -1,19 +1,23 @@
 """Files in buckets, as netCDF for others, and by the rules of CF."""
 
+import errno
 import json
 import os
+import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from typer.testing import CliRunner
 
 from gencarbon.cli import app
-from gencarbon.data.files import copy_store, open_dataset
+from gencarbon.data.files import copy_store, open_dataset, write_whole
 from gencarbon.data.info import check_files
 from gencarbon.errors import InputError
 from tests import canonical
@@ -127,3 +131,27 @@ def test_only_stores_go_to_an_address(tmp_path):
             run.exception
         )
     assert not fsspec.filesystem("memory").exists("memory://b")
+
+
+@pytest.mark.parametrize("save", ["numpy", "torch"])
+def test_a_full_disk_says_so_and_leaves_what_was_there(tmp_path, save):
+    """No file beyond 8 kB may be written; NumPy and torch themselves do not say why they failed."""
+    path, small, large = tmp_path / "state", np.zeros(8), np.zeros(8000)
+    write = {
+        "numpy": lambda x: partial(np.save, arr=x),
+        "torch": lambda x: partial(torch.save, torch.tensor(x)),
+    }[save]
+    write_whole(path, write(small))
+    whole, soft = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, soft[1]))
+    try:
+        with pytest.raises(OSError) as full:
+            write_whole(path, write(large))
+        with pytest.raises((OSError, RuntimeError)) as plain, (tmp_path / "plain").open("wb") as file:
+            write(large)(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, soft)
+    assert full.value.errno == errno.EFBIG and getattr(plain.value, "errno", None) != errno.EFBIG
+    assert path.read_bytes() == whole and [found.name for found in tmp_path.iterdir()] == ["state", "plain"]
+    write_whole(path, write(large))
+    assert len(path.read_bytes()) > 64_000

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 
-from gencarbon.data.files import open_dataset
+from gencarbon.data.files import open_dataset, write_whole
 from gencarbon.grid import HybridLevels, LatLonGrid, coarsen_mean
 from gencarbon.transport.continuity import coarsen_fluxes
 from gencarbon.transport.offline import AirMotion, OfflineRun
@@ -81,9 +82,8 @@ def background_runs(
                 file = parts / f"{kind}-{first}.npy"
                 if not file.exists():
                     progress(kind, first, frames)
-                    temporary = file.with_suffix(".tmp.npy")
-                    np.save(temporary, _run(store.isel(time=slice(first, first + length)), scheme, width))
-                    temporary.rename(file)
+                    part = _run(store.isel(time=slice(first, first + length)), scheme, width)
+                    write_whole(file, partial(np.save, arr=part))
             whole = np.concatenate([np.load(parts / f"{kind}-{first}.npy") for first in firsts], axis=1)
             made[NAMES[kind]] = (store["tracer"].dims, whole)
         describe(xr.Dataset(made)).to_zarr(parts / "store.zarr", mode="w", zarr_format=3, consolidated=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 import xarray as xr
 
 from gencarbon.data.checks import refuse_other_config
-from gencarbon.data.files import open_dataset
+from gencarbon.data.files import open_dataset, write_whole
 from gencarbon.data.fluxes import IN_TOTAL, TRACERS, SyntheticFluxes
 from gencarbon.data.heldsuarez import HeldSuarez, pad_spectrum
 from gencarbon.data.settings import DataConfig, SplitConfig
@@ -273,9 +273,7 @@ class Build:
     def _save(self, state: dict, done: int) -> None:
         flat = {f"dynamics.{k}": v for k, v in state["dynamics"].items()}
         flat |= {k: state[k] for k in ("tracers", "background", "hour", "air")}
-        temporary = self._state_file.with_suffix(".tmp.npz")
-        np.savez(temporary, done=done, config=self._fingerprint, **flat)
-        temporary.rename(self._state_file)
+        write_whole(self._state_file, partial(np.savez, done=done, config=self._fingerprint, **flat))
 
     def _write(self, rows: list[dict[str, np.ndarray]], first: int) -> None:
         axes = {"tracer": 1, "tracer_background": 1, "tracer_flux": 1}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import xarray as xr
@@ -36,6 +38,18 @@ def open_dataset(path: str | Path) -> xr.Dataset:
             "convert it to netCDF or Zarr",
         )
     return _open_netcdf(path)
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """What `write` puts into a file, at `path`: all of it or nothing. By way of memory, since NumPy and torch do not say that a disk is full."""
+    content = BytesIO()
+    write(content)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content.getbuffer())
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _open_zarr(path: Path) -> xr.Dataset:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import xarray as xr
 from torch import Tensor
 
 from gencarbon.data.backgrounds import REFERENCE, SEGMENTS, state_of
-from gencarbon.data.files import open_dataset
+from gencarbon.data.files import open_dataset, write_whole
 from gencarbon.data.settings import RefinedConfig
 from gencarbon.grid import HybridLevels, LatLonGrid
 from gencarbon.transport.offline import AirMotion, OfflineRun
@@ -55,9 +56,7 @@ def refined_run_of(
             if not file.exists():
                 begun = begins_from[number % len(begins_from)]
                 made = _segment(store.isel(time=slice(first, first + segment)), config, begun, subgrid_of)
-                temporary = file.with_suffix(".tmp.npy")
-                np.save(temporary, made)
-                temporary.rename(file)
+                write_whole(file, partial(np.save, arr=made))
             progress(min(first + segment, total), total)
         values = np.concatenate([np.load(parts / f"{first}.npy") for first in firsts], axis=1)
         added = describe(xr.Dataset({"tracer_refined": (store["tracer"].dims, values)}))

@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from accelerate.utils import broadcast
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from gencarbon.data.files import write_whole
 from gencarbon.training.settings import PhaseConfig
 
 Loss = Callable[[Any, torch.Generator], Tensor]  # of a batch
@@ -113,9 +115,7 @@ class Optimisation:
     def _save(self, path: Path, state: dict[str, Any]) -> None:
         """Atomically: a kill while writing leaves the previous checkpoint."""
         if self.accelerator.is_main_process:
-            temporary = path.with_suffix(".tmp")
-            torch.save(state, temporary)
-            temporary.rename(path)
+            write_whole(path, partial(torch.save, state))
 
 
 def _warm_cosine(step: int, phase: PhaseConfig) -> float:
