@@ -146,7 +146,7 @@ def test_steps_are_as_long_as_the_spread_follows_them(monkeypatch):
         scale = np.ones((2, 3)) * pipe.scheduler.config.lead_scale
         found = np.array([[0.7], [0.8]]) * scale**effect
         alone, twice = np.ones(4), np.ones((2, 3))
-        return Ratios(found.mean(), found.mean(0), found.mean(1), alone, found, twice, twice)
+        return Ratios(found.mean(), found.mean(0), found.mean(1), alone, found, twice, twice, np.ones(3))
 
     monkeypatch.setattr("gencarbon.sampling.calibrate.forecasts_of", lambda *a: [])
     monkeypatch.setattr("gencarbon.sampling.calibrate.spread_to_error", ratios)
@@ -170,7 +170,9 @@ def test_the_power_of_the_detail_takes_seasons_out_of_the_spread():
     detail = np.random.default_rng(0).uniform(0.1, 0.4, (8, 3))
 
     def ratios(spread):
-        return Ratios(1.0, one, one, np.ones(4), np.ones((1, 3)), spread / detail**power, np.ones((2, 3)))
+        return Ratios(
+            1.0, one, one, np.ones(4), np.ones((1, 3)), spread / detail**power, np.ones((2, 3)), one
+        )
 
     first = ratios(np.ones((8, 3)))
     fitted = adjusted(NoiseSchedule(), first, config(dates=8, detail=True), detail)

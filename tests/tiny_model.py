@@ -26,7 +26,9 @@ def tiny_pipeline(steps=6):
     normalizer.v_std.fill_(10.0)
     grid, levels = canonical.GRID, canonical.LEVELS
     place = ModelGrid(grid.lat_bounds, grid.lon_bounds, levels.a, levels.b, canonical.STEP_SECONDS)
-    return CO2Pipeline(denoiser, NoiseSchedule(steps=steps), normalizer, place)
+    return CO2Pipeline(
+        denoiser, NoiseSchedule(steps=steps, amplitude_spread=(0.1, 0.3, 0.2)), normalizer, place
+    )
 
 
 def inputs(frames=8):

@@ -1,5 +1,5 @@
 """The spread knob: scales of samples by lead and level, by frame of a window and by how rough the refined run is, for which spread equals
-error on validation winds."""
+error on validation winds, and how much members differ in amplitude, for which the error's rank among them is as often inside as outside."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from gencarbon.data.backgrounds import WIDER
 from gencarbon.data.views import canonical_datasets, widened
 from gencarbon.errors import InputError
 from gencarbon.metrics import ensemble_variance, spread_skill_ratio
+from gencarbon.sampling.amplitude import flat_departure, rank_slopes
 from gencarbon.sampling.components import LARGEST, NoiseSchedule, hats
 from gencarbon.sampling.ensemble import Forecast, run_members
 from gencarbon.sampling.exam import gaussian_moments
 from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
-KNOB = "lead_scale", "frame_scale", "detail_power", "detail_typical", "conserve_scale"
+KNOB = "lead_scale", "frame_scale", "detail_power", "detail_typical", "conserve_scale", "amplitude_spread"
 SEEN = 0.05  # departure of a log ratio from 0 from which the effect of a step is told
 LEAST = 0.2  # power of a step
+WIDEST = 0.5  # amplitude_spread
 FEWEST = 6  # dates from which a power of the detail is told
 SPREADS = 0.1, 1.0, 10.0  # of Gaussians that the solver is tried on
 
@@ -105,7 +107,9 @@ def forecasts_of(
 
 class Ratios(NamedTuple):
     """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes; and of
-    level with lead, (lead, level), with date, (date, level), and with whether a window is the first, (2, level), the first one first."""
+    level with lead, (lead, level), with date, (date, level), and with whether a window is the first, (2, level), the first one first.
+    ranks: (level,), how far the reference's rank is from the middle one, on average, over what flat ranks have; 1 where no amplitudes
+    could bring it nearer."""
 
     overall: float
     level: Array
@@ -114,11 +118,13 @@ class Ratios(NamedTuple):
     lead_and_level: Array
     date_and_level: Array
     window_and_level: Array
+    ranks: Array
 
     @property
     def worst(self) -> float:
-        """Largest factor by which one of the former is off."""
-        return float(np.exp(max(abs(np.log([self.overall, *self.level, *self.lead, *self.frame])))))
+        """Largest factor by which the overall one, one of a level, lead or frame, or ranks are off."""
+        told = self.overall, *self.level, *self.lead, *self.frame, *self.ranks
+        return float(np.exp(max(abs(np.log(told)))))
 
 
 def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
@@ -126,16 +132,22 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
 
     A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
     """
-    variances, squared_errors = [], []
+    variances, squared_errors, off_middle, weights = [], [], [], []
     for k, (forecasts, truth) in enumerate(cases):
         members = run_members(forecasts, config.seed + k, range(config.members), torch.get_num_threads())
         co2 = np.stack([made[1:] for _, made, _ in members])
         weight = truth["air_mass"].values[1:]
         variances.append((ensemble_variance(co2) * weight).sum((-2, -1)))
         squared_errors.append(((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum((-2, -1)))
+        ranks = (co2 < truth["co2"].values[1:]).sum(0)
+        off_middle.append((np.abs(ranks - config.members / 2) * weight).sum((0, -2, -1)))
+        weights.append(weight.sum((0, -2, -1)))
     of_dates = np.stack(variances), np.stack(squared_errors)  # (date, time, level)
     variance, squared_error = (x.sum(0) for x in of_dates)
     forecast = cases[0][0][0]
+    ranks = np.sum(off_middle, 0) / np.sum(weights, 0) / flat_departure(config.members)
+    tau = np.array(forecast.pipe.scheduler.config.amplitude_spread)
+    held = config.conserve | ((tau == 0) & (ranks > 1)) | ((tau >= WIDEST) & (ranks < 1))
     days = np.arange(1, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
     near = hats(days, config.lead_days)
     at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[1:]
@@ -155,6 +167,7 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
         np.where(
             counts > 0, ratio(of_windows @ variance, np.where(counts > 0, of_windows @ squared_error, 1)), 1.0
         ),
+        np.where(held, 1, ranks),
     )
 
 
@@ -190,10 +203,13 @@ def adjusted(
     else:
         by_lead = hats(config.lead_days, c.lead_days).T @ (levels * np.atleast_2d(c.lead_scale))
         by_frame = np.ones(len(found.frame)) * np.array(c.frame_scale)
+        by_spread, by_tails = rank_slopes(config.members)
+        tau, ranks = levels * np.array(c.amplitude_spread), found.ranks - by_spread * np.log(found.level)
         scales = {
             "lead_scale": (by_lead / found.lead_and_level**power).clip(1 / LARGEST, LARGEST),
             "lead_days": np.array(config.lead_days),
             "frame_scale": (by_frame * found.overall / found.frame).clip(1 / LARGEST, LARGEST),
+            "amplitude_spread": np.sqrt((tau**2 + (1 - ranks) / by_tails).clip(0, WIDEST**2)),
         }
     if detail is not None:
         share = np.mean(power * np.ones_like(found.lead_and_level), axis=0)
@@ -214,10 +230,11 @@ def stepped(power: Array | float, before: Array, after: Array) -> Array:
 def calibrate(
     pipe: CO2Pipeline, store: xr.Dataset, config: CalibrateConfig, say: Callable[[str], None] = print
 ) -> NoiseSchedule:
-    """Fits the scales by level, lead, frame of a window and detail and sets them in the pipeline; a fixed point, in steps as long as the
-    spread follows them.
+    """Fits the scales by level, lead, frame of a window and detail, and the members' own amplitudes, and sets them in the pipeline.
 
-    Kept are the scales, of all that were tried, whose worst ratio of spread to error is nearest to 1. Returns the new scheduler, which is
+    A fixed point, in steps as long as the spread follows them.
+
+    Kept are those, of all that were tried, whose `Ratios.worst` is nearest to 1. Returns the new scheduler, which is
     that of the pipeline.
     """
     if config.sampler is not None and config.sampler != pipe.scheduler.config.sampler:
@@ -235,7 +252,7 @@ def calibrate(
         before = found.lead_and_level
         tried.append((found.worst, pipe.scheduler))
         shown = f"by level {show(found.level)}; by lead {show(found.lead)}; by frame {show(found.frame)}; "
-        shown += f"by date {show(np.exp(np.log(found.date_and_level).mean(1)))}"
+        shown += f"by date {show(np.exp(np.log(found.date_and_level).mean(1)))}; ranks by level {show(found.ranks)}"
         say(f"spread-skill {found.overall:.3f}; {shown}")
         if len(tried) > config.rounds:
             break

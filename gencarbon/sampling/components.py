@@ -72,6 +72,10 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
       neighbouring cells over the size of all its variations, which is the networks' unit;
     - conserve_scale, by level, of samples that keep the means of wide cells, which know more: of the first window, and of all others.
 
+    Where a state is known and no means of wide cells are kept, what is written departs from the refined run by what the samples made times
+    an amplitude of the member's own, of mean square 1, whose logarithm has the standard deviation amplitude_spread, by level: nobody knows
+    how large the error is, and members that all guess the same make its middle too wide and its tails too thin (decisions/0020).
+
     All are fitted on validation.
     """
 
@@ -92,6 +96,7 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         detail_power: tuple[float, ...] = (0.0,),
         detail_typical: tuple[float, ...] = (1.0,),
         conserve_scale: tuple[tuple[float, ...], tuple[float, ...]] = ((1.0,), (1.0,)),
+        amplitude_spread: tuple[float, ...] = (0.0,),
     ):
         if len(lead_scale) != len(lead_days):
             raise InputError(
@@ -113,6 +118,15 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
     def settings(self) -> dict[str, Any]:
         """What `NoiseSchedule(**settings)` was made from."""
         return {k: v for k, v in self.config.items() if not k.startswith("_")}
+
+    @property
+    def has_amplitudes(self) -> bool:
+        return bool(np.any(self.config.amplitude_spread))
+
+    def member_amplitude(self, draw: float) -> Tensor:
+        """A member's own amplitude, exp(tau z - tau^2), (level, 1, 1, 1), float64, from a standard normal number z of its own."""
+        tau = torch.tensor(np.atleast_1d(np.array(self.config.amplitude_spread, float)))
+        return (tau * draw - tau**2).exp()[:, None, None, None]
 
     def sample_scale(self, lead_days: Tensor, detail: Tensor, begins: bool, conserves: bool) -> Tensor:
         """What multiplies the sample of a window, (level, time, 1, 1), float64.

@@ -23,6 +23,7 @@ from gencarbon.data.backgrounds import WIDER
 from gencarbon.data.clips import OVERLAP
 from gencarbon.data.normalize import clock
 from gencarbon.errors import InputError
+from gencarbon.sampling.amplitude import own_draw
 from gencarbon.sampling.given import Array, Given
 from gencarbon.sampling.projection import MassProjection, close_budget, contents
 
@@ -123,18 +124,38 @@ class Forecast:
         """Yields (first frame, co2 (time, level, lat, lon) ppm, correction (time,) ppm) as windows finish.
 
         member None is the mean network rolled out on itself: no noise, the same constraints.
+
+        What is yielded of a member with an amplitude of its own is refined run + amplitude * (what was rolled out - refined run). Windows
+        go on from what was rolled out: in it, amplitudes would grow with every window (decisions/0020).
         """
-        done = 0
+        done, amplitude = 0, self._amplitude(seed, member)
         co2 = np.empty(self.given.background.shape)
         if self.given.initial is not None:
             co2[0], done = self.given.initial, 1
             yield 0, co2[:1], np.zeros(1)
         for k, start in enumerate(self.starts):
             known = done - start
-            made, correction = self._window_of_member(k, known, co2[start:done], seed, member)
-            co2[done : start + self.pipe.frames] = made
-            yield done, made, correction
+            free = self._window_of_member(k, known, co2[start:done], seed, member)
+            rolled, correction = self._closed(k, known, *free)
+            co2[done : start + self.pipe.frames] = rolled
+            yield (
+                done,
+                *((rolled, correction) if amplitude is None else self._closed(k, known, *free, amplitude)),
+            )
             done = start + self.pipe.frames
+
+    def _amplitude(self, seed: int, member: int | None) -> Tensor | None:
+        """That of a member, (level, 1, 1, 1), where it has one: where a state is known, so that the refined run is near the reference, and
+        no means of wide cells are kept."""
+        scheduler, given = self.pipe.scheduler, self.given
+        if (
+            member is None
+            or given.initial is None
+            or given.blocks is not None
+            or not scheduler.has_amplitudes
+        ):
+            return None
+        return scheduler.member_amplitude(own_draw(seed, member))
 
     def template(self, dims: tuple[str, ...]) -> xr.Dataset:
         """Everything of an ensemble dataset but its members."""
@@ -142,7 +163,8 @@ class Forecast:
 
     def _window_of_member(
         self, k: int, known: int, past: np.ndarray, seed: int, member: int | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Tensor, Tensor]:
+        """CO2 before its budget is closed, and the unit of its departures from the mean network, ppm."""
         w, pipe = self.window(k), self.pipe
         mask = (torch.arange(pipe.frames, device=pipe.device) < known).float()[None]
         residual = torch.zeros_like(w["refined"])
@@ -169,7 +191,16 @@ class Forecast:
             x = pipe.scheduler.solver(denoise, noise(0), lambda step: noise(1 + step))
             scale = pipe.scheduler.sample_scale(self._lead_days(k), w["detail"], k == 0, blocks is not None)
             x = scale.to(x) * x
-        co2, correction = close_budget(offset + unit * x, w["air_mass"], unit**2, w["target"], blocks)
+        return offset + unit * x, unit
+
+    def _closed(
+        self, k: int, known: int, co2: Tensor, unit: Tensor, amplitude: Tensor | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """co2 (time, level, lat, lon) ppm and correction (time,) ppm of the frames of window k after `known`, budgets closed."""
+        w = self.window(k)
+        if amplitude is not None:
+            co2 = w["refined"] + amplitude.to(co2) * (co2 - w["refined"])
+        co2, correction = close_budget(co2, w["air_mass"], unit**2, w["target"], self.given.blocks)
         return co2[0, :, known:].swapaxes(0, 1).cpu().numpy(), correction[0, known:].cpu().numpy()
 
 
