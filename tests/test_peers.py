@@ -1,15 +1,19 @@
-"""The comparison with `fme` without `fme`: how its learning rate is chosen, what is kept, and that every limit names a figure."""
+"""The comparison with `fme` without `fme`: what time it gets, how its learning rate is chosen, what is kept, that every limit names a figure."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from eval import fme_peer
 from eval.benchmark import judge, load_benchmark
 from eval.suites import peers
 from gencarbon import CO2Pipeline
+from gencarbon.training.optimise import cpu_seconds, cpu_seconds_of
 from tests import canonical
 from tests.test_training import store
 from tests.tiny_model import tiny_pipeline
@@ -21,24 +25,42 @@ ERRORS = {
     "0.0003": 0.5,
     "0.001": 1.0,
 }  # ppm, of what stands for fme's samples, by learning rate
-REPORT = {"sampling_cpu_seconds_per_frame_and_member": 1.0, "parameters": 7}
-DATA = {"checkpoint": "tiny", "dates": 2, "frames": 9, "every": 4, "members": 3, "trial_members": 2}
+REPORT = {
+    "sampling_cpu_seconds_per_frame_and_member": 1.0,
+    "parameters": 7,
+    "training_cpu_seconds": 543.0,
+}
+DATA = {
+    "checkpoint": "tiny",
+    "trial_share": 0.25,
+    "dates": 2,
+    "frames": 9,
+    "every": 4,
+    "members": 3,
+    "trial_members": 2,
+}
 
 
 @pytest.fixture
 def calls(monkeypatch, tmp_path):
-    """What the peer's script was asked for; its samples are the truth, wrong by `ERRORS`."""
+    """What the peer's script was asked for, after ours took nine minutes; its samples are the truth, wrong by `ERRORS`."""
     split, asked = store(21), []
+    run = tmp_path / "runs" / "hsco2_peer"
     split = split.assign(hybrid_a=canonical.winds(1).hybrid_a, hybrid_b=canonical.winds(1).hybrid_b)
     split.attrs |= {"config": "tiny"}
     pipe = tiny_pipeline(steps=2)
     monkeypatch.setattr(CO2Pipeline, "from_pretrained", classmethod(lambda cls, name: pipe))
     monkeypatch.setattr(peers, "split_store", lambda data, name: split)
-    monkeypatch.setattr(peers, "_environment", lambda path: Path("python"))
+    monkeypatch.setattr(fme_peer, "_environment", lambda path: Path("python"))
     monkeypatch.setenv("GENCARBON_CACHE", str(tmp_path))
     (tmp_path / "peers").mkdir()
 
-    def stand_in(call, check):
+    def stand_in(call, check, env=None):
+        if call[1:4] == ["-m", "gencarbon", "train"]:
+            assert call[4].endswith("train_hsco2_peer.yaml") and env["OMP_NUM_THREADS"] == "2"
+            (run / "pipeline").mkdir(parents=True)
+            (run / "log.jsonl").write_text(json.dumps({"cpu_seconds": 540.0}) + "\n")
+            return
         data, out = map(Path, call[2:4])
         options = dict(word.removeprefix("--").split("=") for word in call[4:])
         asked.append(options | {"out": out.name, "data": data})
@@ -50,7 +72,7 @@ def calls(monkeypatch, tmp_path):
         report = REPORT | {"reproducible": dict.fromkeys(peers.REPRODUCIBLE, True)}
         (out / f"{options['sample']}.json").write_text(json.dumps(report))
 
-    monkeypatch.setattr(peers.subprocess, "run", stand_in)
+    monkeypatch.setattr(subprocess, "run", stand_in)
     return asked
 
 
@@ -61,12 +83,12 @@ def _run(**changed):
 
 
 def test_the_best_rate_on_validation_goes_on(calls):
-    benchmark, result = _run(trial_minutes=2, minutes=9)
+    benchmark, result = _run()
     assert [(c["learning-rate"], c["sample"], c["minutes"], c["members"]) for c in calls] == [
-        ("0.0001", "validation", "2", "2"),
-        ("0.0003", "validation", "2", "2"),
-        ("0.001", "validation", "2", "2"),
-        ("0.0003", "test", "9", "3"),
+        ("0.0001", "validation", "2.25", "2"),
+        ("0.0003", "validation", "2.25", "2"),
+        ("0.001", "validation", "2.25", "2"),
+        ("0.0003", "test", "9.0", "3"),  # as many minutes as ours took
     ]
     assert calls[1]["out"] == calls[-1]["out"]  # whose checkpoint it goes on from
     judge(benchmark.limits, result.figures)  # an error where a limit names no figure
@@ -82,9 +104,28 @@ def test_the_best_rate_on_validation_goes_on(calls):
 
 
 def test_what_was_made_with_the_same_settings_is_kept(calls):
-    _run(minutes=9)
+    _run()
     first = len(calls)
-    _run(minutes=9)
+    _run()
     assert len(calls) == first
-    _run(minutes=10)
+    _run(width=16)
     assert len(calls) == 2 * first and calls[-1]["data"] != calls[0]["data"]
+
+
+def test_what_a_run_cost_is_the_sum_of_its_goes(tmp_path):
+    seconds = [10.0, 25.0, 4.0, 9.0, 9.0, 2.0]  # killed after 25 and after 9
+    lines = [json.dumps({"phase": "mean", "cpu_seconds": s}) for s in seconds]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines) + "\n")
+    assert cpu_seconds_of(tmp_path / "log.jsonl") == 25 + 9 + 2
+
+
+def test_processes_that_were_started_count():
+    before = cpu_seconds()
+    busy = "import time\nwhile time.process_time() < 1: pass\nprint('done', flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        running = cpu_seconds() - before
+        child.communicate(b"\n")
+    assert running >= 0.99 and cpu_seconds() - before >= 0.99  # while it runs, and when it has ended

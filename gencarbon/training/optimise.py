@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
@@ -110,12 +111,28 @@ class Optimisation:
         self.say(f"{phase} {step}  {shown}  {note}".rstrip())
         if self.accelerator.is_main_process:
             with (self.folder / "log.jsonl").open("a") as file:
-                file.write(json.dumps({"phase": phase, "step": step} | values) + "\n")
+                cost = {"cpu_seconds": round(cpu_seconds(), 1)}
+                file.write(json.dumps({"phase": phase, "step": step} | values | cost) + "\n")
 
     def _save(self, path: Path, state: dict[str, Any]) -> None:
         """Atomically: a kill while writing leaves the previous checkpoint."""
         if self.accelerator.is_main_process:
             write_whole(path, partial(torch.save, state))
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process so far and of those that it has started, all threads together, in s."""
+    this = psutil.Process()
+    spent = [process.cpu_times() for process in (this, *this.children(recursive=True))]
+    return sum(t.user + t.system + t.children_user + t.children_system for t in spent)
+
+
+def cpu_seconds_of(log: Path) -> float:
+    """What a run cost by its log.jsonl, in s: the last line of each go, since a killed run that goes on counts anew.
+
+    What a go spent after its last line is not in it."""
+    lines = [json.loads(line)["cpu_seconds"] for line in log.read_text().splitlines()]
+    return sum(now for now, after in zip(lines, [*lines[1:], 0.0]) if after < now)
 
 
 def _warm_cosine(step: int, phase: PhaseConfig) -> float:
