@@ -128,7 +128,9 @@ def test_a_killed_run_resumes_exactly(data, tmp_path):
     added = accumulated_flux(made.flux.values, made.cell_area.values, 21600.0)
     assert budget_error_of_masses(mass, added).max() < 1e-6 and made.co2.std("member")[1:].min() > 0
     log = (tmp_path / "whole" / "log.jsonl").read_text()
-    assert "validation_loss" in log and "cpu_seconds" in log and list((tmp_path / "whole").rglob("events.out*"))
+    assert (
+        "validation_loss" in log and "cpu_seconds" in log and list((tmp_path / "whole").rglob("events.out*"))
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
