@@ -45,7 +45,7 @@ def fme_ensemble(
     folder, python = home / name, _environment(home / "venv")
     folder.mkdir(exist_ok=True)
     frames = {
-        split: range(0, store.sizes["time"], 2)
+        split: range(store.sizes["time"])
         if split == "train"
         else [k for some in scored_frames(data, store) for k in some]
         for split, store in stores.items()
