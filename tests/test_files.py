@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gencarbon.errors import InputError
 from tests import canonical
 from tests.test_ensemble_store import CO2, whole
 from tests.test_info import store
+from tests.tiny_model import tiny_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -133,24 +135,38 @@ def test_only_stores_go_to_an_address(tmp_path):
     assert not fsspec.filesystem("memory").exists("memory://b")
 
 
+@contextmanager
+def full_disk():
+    """No file beyond 8 kB may be written."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_checkpoint_on_a_full_disk_says_so(tmp_path):
+    with full_disk(), pytest.raises(OSError) as full:
+        tiny_pipeline().save_pretrained(tmp_path / "checkpoint")
+    assert full.value.errno == errno.EFBIG and "checkpoint" in str(full.value)
+
+
 @pytest.mark.parametrize("save", ["numpy", "torch"])
 def test_a_full_disk_says_so_and_leaves_what_was_there(tmp_path, save):
-    """No file beyond 8 kB may be written; NumPy and torch themselves do not say why they failed."""
+    """NumPy and torch themselves do not say why they failed."""
     path, small, large = tmp_path / "state", np.zeros(8), np.zeros(8000)
     write = {
         "numpy": lambda x: partial(np.save, arr=x),
         "torch": lambda x: partial(torch.save, torch.tensor(x)),
     }[save]
     write_whole(path, write(small))
-    whole, soft = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, soft[1]))
-    try:
+    whole = path.read_bytes()
+    with full_disk():
         with pytest.raises(OSError) as full:
             write_whole(path, write(large))
         with pytest.raises((OSError, RuntimeError)) as plain, (tmp_path / "plain").open("wb") as file:
             write(large)(file)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, soft)
     assert full.value.errno == errno.EFBIG and getattr(plain.value, "errno", None) != errno.EFBIG
     assert path.read_bytes() == whole and [found.name for found in tmp_path.iterdir()] == ["state", "plain"]
     write_whole(path, write(large))

@@ -43,6 +43,7 @@ SCORING = [
     *("figures_stations", "figures_tables", "fieldplayer", "latex", "report"),
 ]  # never the model, the sampler or torch
 MAY_IMPORT = {room: {*CHAIN[: i + 1]} for i, room in enumerate(CHAIN)}
+MAY_IMPORT["data"] |= {"metrics"}  # observations are looked at as they are scored
 MAY_IMPORT["sampling"] |= {"model", "metrics"}  # calibration measures spread against error
 MAY_IMPORT["training"] |= {"model"}
 MAY_IMPORT["model"] = {"model"}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gencarbon.constants import GRAVITY, M_AIR
 from gencarbon.grid import HybridLevels, LatLonGrid
+from gencarbon.metrics.observations import bilinear
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -31,19 +32,9 @@ def frame_weights(time: NDArray[np.datetime64], frames: NDArray[np.datetime64]) 
 
 
 def column_weights(lat: Array, lon: Array, grid: LatLonGrid) -> tuple[Index, Array]:
-    """The four columns around each point, as an index into (lat, lon), and their weights, (point, 4).
-
-    Bilinear in degrees, periodic in longitude, constant between the outermost rows and the poles: as `metrics.observations.bilinear`.
-    """
-    rows, columns = grid.shape
-    y, x = grid.lat, grid.lon
-    i = np.clip(np.searchsorted(y, lat, side="right") - 1, 0, rows - 2)
-    north = np.clip((lat - y[i]) / (y[i + 1] - y[i]), 0.0, 1.0)
-    steps = (lon - x[0]) % 360 / (360 / columns)
-    j, east = np.floor(steps).astype(np.int64), steps % 1
-    corners = [(i + di, (j + dj) % columns) for di in (0, 1) for dj in (0, 1)]
-    weights = [s * w for s in (1 - north, north) for w in (1 - east, east)]
-    return np.stack([row * columns + column for row, column in corners], axis=1), np.stack(weights, axis=1)
+    """The four columns around each point, as an index into (lat, lon), and their weights, (point, 4), of `metrics.bilinear`."""
+    rows, columns, weights = bilinear(lat, lon, grid.lat, grid.lon)
+    return rows * grid.shape[1] + columns, weights
 
 
 def cell_weights(

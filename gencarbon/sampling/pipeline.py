@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 import xarray as xr
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils import logging
+from safetensors import SafetensorError
 
 from gencarbon.data.input_members import by_input_member, united
 from gencarbon.data.normalize import Normalizer
@@ -88,8 +90,14 @@ class CO2Pipeline(DiffusionPipeline):
         return pipe
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:  # type: ignore[override]
-        """As diffusers does it, without the name of the folder that the components once came from."""
-        super().save_pretrained(save_directory, **kwargs)
+        """As diffusers does it, without the name of the folder that the components once came from. Raises OSError where a disk is full."""
+        try:
+            super().save_pretrained(save_directory, **kwargs)
+        except SafetensorError as error:  # which has the system's number in its words only
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(save_directory)) from error
         for path in Path(save_directory).rglob("*.json"):
             values = json.loads(path.read_text())
             if values.pop("_name_or_path", None) is not None:
