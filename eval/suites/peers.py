@@ -99,6 +99,7 @@ def _compared(
             means = coarsen_mean(ensemble.co2.values, WIDER, truth.air_mass.values)
             misses[name] = max(misses[name], float(np.abs(means - coarse.co2.values[kept]).max()))
     figures = _scores(scores) | {f"{k}/block_mean_error": Figure(v, "1e-6") for k, v in misses.items()}
+    dates = {k: [float(s.to_dataset()["crps_overall"]) for s in found] for k, found in scores.items()}
     for name, pipe in pipes.items():
         networks = pipe.denoiser.mean_net, pipe.sampling_network
         count = sum(p.numel() for network in networks for p in network.parameters())
@@ -107,6 +108,9 @@ def _compared(
             f"{name}/batch_of_1_as_of_many": Figure(float(same[name]), "1"),
             f"{name}/parameters": Figure(float(count), "1"),
             f"{name}/crps_over_fme": Figure(figures[f"{name}/crps"].value / figures["fme/crps"].value, "1"),
+            f"{name}/crps_over_fme_worst_date": Figure(
+                max(a / b for a, b in zip(dates[name], dates["fme"])), "1"
+            ),
         }
     return figures
 
