@@ -22,9 +22,12 @@ from eval.cases import case_starts
 from eval.provenance import ROOT
 from gencarbon.data.backgrounds import WIDER
 from gencarbon.data.views import canonical_datasets, widened
-from gencarbon.grid import coarsen_mean
+from gencarbon.grid import LatLonGrid, coarsen_mean
 from gencarbon.metrics import crps_fair
 from gencarbon.terminal import cache_folder
+
+SCRIPT, REQUIREMENTS = ROOT / "scripts" / "peer_fme.py", ROOT / "eval" / "peer_fme.txt"
+OURS_ALONE = "config", "checkpoint", "train"  # of the benchmark's data
 
 
 def scored_frames(data: dict[str, Any], store: xr.Dataset) -> list[range]:
@@ -38,8 +41,12 @@ def fme_ensemble(
     """The peer's report and ensemble of the test split, (member, time, level, lat, lon) ppm, and its CRPS on validation by learning rate, ppm.
 
     minutes: of the processor, all threads together, for its training. What the other learning rates took comes on top."""
-    asked = data | {"seed": seed, "minutes": minutes}
+    asked = {key: value for key, value in data.items() if key not in OURS_ALONE} | {
+        "seed": seed,
+        "minutes": minutes,
+    }
     asked |= {"config": {name: store.attrs["config"] for name, store in stores.items()}}
+    asked |= {path.name: path.read_text() for path in (SCRIPT, REQUIREMENTS)}
     name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     home = cache_folder() / "peers"
     folder, python = home / name, _environment(home / "venv")
@@ -63,7 +70,7 @@ def fme_ensemble(
             Console(stderr=True).print(say, soft_wrap=True)
             options = {"sample": split, "minutes": minutes, "learning-rate": rate, "seed": seed}
             options |= {"members": members, "width": data["width"], "threads": data["threads"]}
-            call = [str(python), str(ROOT / "scripts" / "peer_fme.py"), str(folder), str(out)]
+            call = [str(python), str(SCRIPT), str(folder), str(out)]
             subprocess.run([*call, *(f"--{k}={v}" for k, v in options.items())], check=True)
         with np.load(out / f"{split}.npz") as found:
             return json.loads((out / f"{split}.json").read_text()), found["ensemble"].astype(np.float64)
@@ -81,21 +88,21 @@ def fme_ensemble(
 def _environment(path: Path) -> Path:
     """Python of the peer's virtual environment, made where it is missing or was made from other requirements."""
     python = path / "bin" / "python"
-    wanted, ready = (ROOT / "eval" / "peer_fme.txt").read_text(), path / "ready"
+    wanted, ready = REQUIREMENTS.read_text(), path / "ready"
     if not ready.exists() or ready.read_text() != wanted:
         Console(stderr=True).print("installing fme in an environment of its own: about 4 minutes, 1.6 GB")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(path)], check=True)
-        pins = ["-c", str(ROOT / "constraints.txt"), "-r", str(ROOT / "eval" / "peer_fme.txt")]
+        pins = ["-c", str(ROOT / "constraints.txt"), "-r", str(REQUIREMENTS)]
         subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", *pins], check=True)
         ready.write_text(wanted)
     return python
 
 
 def _fields(store: xr.Dataset, frames: Iterable[int]) -> xr.Dataset:
-    """Frames as `scripts/peer_fme.py` reads them: levels, wide means and winds as variables of their own."""
+    """Frames as `scripts/peer_fme.py` reads them: levels, wide means, winds, surface pressure and fluxes as variables of their own."""
     sets = canonical_datasets(store.isel(time=list(frames)))
     truth, wide, winds = sets["reference"].co2, widened(sets, WIDER).co2, sets["winds"]
-    air = sets["reference"].air_mass.values
+    air, area = sets["reference"].air_mass.values, LatLonGrid.from_dataset(store).area
     made: dict[str, Any] = {}
     for k in range(truth.sizes["level"]):
         made[f"fine_{k + 1}"] = (("time", "lat", "lon"), truth.values[:, k].astype(np.float32))
@@ -103,6 +110,9 @@ def _fields(store: xr.Dataset, frames: Iterable[int]) -> xr.Dataset:
         for name in ("u", "v"):
             mean = coarsen_mean(winds[name].values[:, k].astype(np.float64), WIDER, air[:, k])
             made[f"{name}_{k + 1}"] = (("time", "lat_wide", "lon_wide"), mean.astype(np.float32))
+    for name, field in (("surface_pressure", winds.surface_pressure), ("flux", sets["fluxes"].flux)):
+        mean = coarsen_mean(field.values.astype(np.float64), WIDER, area)
+        made[name] = (("time", "lat_wide", "lon_wide"), mean.astype(np.float32))
     coords = {name: truth[name] for name in ("time", "lat", "lon")}
     return xr.Dataset(
         made, coords | {f"{axis}_wide": (f"{axis}_wide", wide[axis].values) for axis in ("lat", "lon")}

@@ -9,8 +9,9 @@ only, so one on the fine grid is averaged over blocks). OUT_FOLDER gets test.npz
 training that was killed, or ended after fewer minutes, goes on from the last of them.
 
 Model, loss, noise, optimizer, moving average, training loop, checkpoints and sampler are fme's, with the settings of its published
-configurations except where an argument says otherwise. Two things are ours: fields are kept in memory (fme would open a file for
-every sample), and an epoch ends after a time of the processor (fme's after a pass through the data).
+configurations except where an argument says otherwise. Three things are ours: fields are kept in memory (fme would open a file for
+every sample), an epoch ends after a time of the processor (fme's after a pass through the data), and the moving average is one over
+1000 steps, since trainings here are short.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ from fme.downscaling.samplers import stochastic_sampler
 from fme.downscaling.train import Trainer, TrainerConfig, restore_checkpoint
 
 EPOCH = 600.0  # seconds of processor time between checkpoints
+BLOCKS = 4  # residual blocks at a resolution, fme's default
+BATCH = 8  # frames in a training step
+SAMPLER_STEPS = 18  # 2 n - 1 evaluations of the network
+CHURN = 0.0
 CHECKED_TRAINING_STEPS = 3
 CHECKED_MEMBERS = 4
 
@@ -137,7 +142,7 @@ def statistics(fields: dict[str, np.ndarray]) -> NormalizationConfig:
 def model_config(fields: Fields, options: argparse.Namespace) -> DiffusionModelConfig:
     return DiffusionModelConfig(
         module=DiffusionModuleRegistrySelector(
-            "unet_diffusion_song", {"model_channels": options.width, "num_blocks": options.blocks}
+            "unet_diffusion_song", {"model_channels": options.width, "num_blocks": BLOCKS}
         ),
         loss=LossConfig(type="MSE"),
         in_names=list(fields.coarse),
@@ -147,18 +152,17 @@ def model_config(fields: Fields, options: argparse.Namespace) -> DiffusionModelC
         ),
         sigma_min=0.002,
         sigma_max=150.0,
-        churn=options.churn,
-        num_diffusion_generation_steps=options.sampler_steps,
+        churn=CHURN,
+        num_diffusion_generation_steps=SAMPLER_STEPS,
         predict_residual=True,
+        use_amp_bf16=False,  # fme's default; with it a step on two AVX512-bf16 cores takes a third longer
         training_noise_distribution=LogNormalNoiseDistribution(p_mean=-1.2, p_std=1.8),
     )
 
 
 def fresh_trainer(fields: Fields, options: argparse.Namespace, folder: Path) -> Trainer:
     set_seed(options.seed)
-    unread = PairedDataLoaderConfig(
-        [], [], batch_size=options.batch, num_data_workers=0, strict_ensemble=False
-    )
+    unread = PairedDataLoaderConfig([], [], batch_size=BATCH, num_data_workers=0, strict_ensemble=False)
     config = TrainerConfig(
         model=model_config(fields, options),
         optimization=OptimizationConfig(lr=options.learning_rate, optimizer_type="Adam"),
@@ -180,7 +184,7 @@ def fresh_trainer(fields: Fields, options: argparse.Namespace, folder: Path) -> 
                 f"fme cannot normalize {len(layer.weight)} channels: --width 8, 16, 24, 32, 40, 64, 96, 128"
             )
     optimization = config.optimization.build(modules=[model.module], max_epochs=1)
-    none_yet = Batches(fields, options.batch, [options.seed], steps=0, seconds=0)
+    none_yet = Batches(fields, BATCH, [options.seed], steps=0, seconds=0)
     return Trainer(model, optimization, none_yet, none_yet, config)
 
 
@@ -193,7 +197,7 @@ def one_epoch(
 ) -> Batches:
     """Trains until a number of steps or of processor seconds; batches and noise are drawn anew for each epoch, so that one can go on."""
     number = trainer.startEpoch
-    batches = Batches(fields, options.batch, [options.seed, number], steps, seconds)
+    batches = Batches(fields, BATCH, [options.seed, number], steps, seconds)
     trainer.train_data = batches
     set_seed(options.seed + 1000 * number)
     trainer.train_one_epoch()
@@ -295,13 +299,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--blocks", type=int, default=4, help="residual blocks at a resolution (fme's default: 4)"
-    )
-    parser.add_argument("--batch", type=int, default=8, help="frames in a training step")
     parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--sampler-steps", type=int, default=18, help="2 n - 1 evaluations of the network")
-    parser.add_argument("--churn", type=float, default=0.0)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
@@ -335,6 +333,8 @@ def main() -> None:
         },
         "settings": settings,
         "parameters": sum(p.numel() for p in model.module.parameters()),
+        "batch": BATCH,
+        "sampler_steps": SAMPLER_STEPS,
         "channels": {"inputs": len(train.coarse), "outputs": len(train.names)},
         "training_frames": len(train.times),
         **{f"training_{name}": value for name, value in spent.items()},

@@ -1,8 +1,9 @@
 """The nearest package that can be installed: the downscaling diffusion of Ai2's `fme`, beside `gencarbon downscale`, both trained from nothing
 on the same fields for the same time of the processor; and the shipped checkpoint, which has been trained for longer.
 
-All turn the reference's means over 11.25 degree cells, and winds, into fields on 5.6 degree cells. `fme` sees one frame at a time, as it is
-made to; ours sees windows, fluxes and its refined run, whose making counts as training.
+All turn the reference's means over 11.25 degree cells, winds, surface pressure and fluxes into fields on 5.6 degree cells. `fme` sees one
+frame at a time, as it is made to, and its inputs on wide cells; ours sees windows, a clock and its refined run, whose making counts as
+training, and learns from mixtures, turns and mirror images of the same fields.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from gencarbon.scores import Scores
 from gencarbon.terminal import cache_folder
 from gencarbon.training.optimise import cpu_seconds_of
 from gencarbon.training.settings import TrainConfig
+from gencarbon.training.train import hardware_precision
 
 SCORES = ("crps", "spread_skill", "energy_score", "bias")
 REPRODUCIBLE = (
@@ -44,6 +46,7 @@ REPRODUCIBLE = (
     "same_noise_batch_of_1_as_of_4",
 )
 OURS = ("gencarbon", "shipped")  # trained here, trained for longer
+PEERS = ("fme", "fme_closed")  # as it is, and moved to the means of the wide cells as ours are
 
 
 def run(benchmark: Benchmark, quick: bool) -> Result:
@@ -64,8 +67,12 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
         "fme/training_minutes_over_ours": Figure(report["training_cpu_seconds"] / 60 / minutes, "1"),
         "gencarbon/training_minutes": Figure(minutes, "min"),
     }
+    ours = figures["gencarbon/parameters"].value
+    figures["fme/parameters_over_ours"] = Figure(figures["fme/parameters"].value / ours, "1")
+    precision = hardware_precision(TrainConfig.load(ROOT / data["train"]).precision)
     notes = {
         "fme": report,
+        "training_precision": {"gencarbon": precision, "fme": "no"},
         "fme_validation_crps_ppm_by_learning_rate": trials,
         "checkpoint_sha256": {name: pipe.digest for name, pipe in pipes.items()},
         "members": data["members"],
@@ -77,7 +84,7 @@ def _compared(
     pipes: dict[str, CO2Pipeline], theirs: np.ndarray, store: xr.Dataset, data: dict[str, Any], seed: int
 ) -> dict[str, Figure]:
     """Scores of `theirs`, (member, time, level, lat, lon) ppm, and of samples of `pipes`, with their cost and what they keep."""
-    scores: dict[str, list[Scores]] = {name: [] for name in (*pipes, "fme")}
+    scores: dict[str, list[Scores]] = {name: [] for name in (*pipes, *PEERS)}
     seconds: dict[str, list[float]] = {name: [] for name in pipes}
     misses, same = dict.fromkeys(scores, 0.0), dict.fromkeys(pipes, True)
     for n, some in enumerate(scored_frames(data, store)):
@@ -92,12 +99,13 @@ def _compared(
             same[name] &= n > 0 or bool(np.array_equal(sample(members=1).co2[0], ours.co2[0]))
             made[name] = ours.isel(time=kept)
         block = theirs[:, n * len(some) : (n + 1) * len(some)]
-        made["fme"] = ours.isel(time=kept).assign(co2=(ours.co2.dims, block, ours.co2.attrs))
-        truth = sets["reference"].isel(time=kept)
+        truth, told = sets["reference"].isel(time=kept), coarse.co2.values[kept]
+        for name, values in (("fme", block), ("fme_closed", _closed(block, told, truth.air_mass.values))):
+            made[name] = ours.isel(time=kept).assign(co2=(ours.co2.dims, values, ours.co2.attrs))
         for name, ensemble in made.items():
             scores[name].append(accumulate(ensemble, truth))
             means = coarsen_mean(ensemble.co2.values, WIDER, truth.air_mass.values)
-            misses[name] = max(misses[name], float(np.abs(means - coarse.co2.values[kept]).max()))
+            misses[name] = max(misses[name], float(np.abs(means - told).max()))
     figures = _scores(scores) | {f"{k}/block_mean_error": Figure(v, "1e-6") for k, v in misses.items()}
     dates = {k: [float(s.to_dataset()["crps_overall"]) for s in found] for k, found in scores.items()}
     for name, pipe in pipes.items():
@@ -107,11 +115,14 @@ def _compared(
             f"{name}/seconds_per_frame": Figure(float(np.mean(seconds[name])), "s"),
             f"{name}/batch_of_1_as_of_many": Figure(float(same[name]), "1"),
             f"{name}/parameters": Figure(float(count), "1"),
-            f"{name}/crps_over_fme": Figure(figures[f"{name}/crps"].value / figures["fme/crps"].value, "1"),
-            f"{name}/crps_over_fme_worst_date": Figure(
-                max(a / b for a, b in zip(dates[name], dates["fme"])), "1"
-            ),
         }
+        for peer in PEERS:
+            ratio = figures[f"{name}/crps"].value / figures[f"{peer}/crps"].value
+            worst = max(a / b for a, b in zip(dates[name], dates[peer]))
+            figures |= {
+                f"{name}/crps_over_{peer}": Figure(ratio, "1"),
+                f"{name}/crps_over_{peer}_worst_date": Figure(worst, "1"),
+            }
     return figures
 
 
@@ -119,12 +130,20 @@ def _trained(data: dict[str, Any]) -> tuple[Path, float]:
     """The checkpoint that `gencarbon train` makes of the benchmark's config, which goes on where it was killed, and its minutes of the
     processor, refined runs included. Of a go that was killed what it spent after its last line of log is not counted."""
     path = ROOT / data["train"]
-    folder = cache_folder() / "runs" / TrainConfig.load(path).name
-    if not (folder / "pipeline").exists():
+    config = TrainConfig.load(path)
+    folder = cache_folder() / "runs" / config.name
+    finished = (folder / "pipeline" / "model_index.json").exists()  # which is written last
+    if not finished or (folder / "config.json").read_text() != config.model_dump_json(indent=1):
         Console(stderr=True).print(f"training ours from nothing with {data['train']}", soft_wrap=True)
         threads = os.environ | {"OMP_NUM_THREADS": str(data["threads"])}
         subprocess.run([sys.executable, "-m", "gencarbon", "train", str(path)], check=True, env=threads)
     return folder / "pipeline", cpu_seconds_of(folder / "log.jsonl") / 60
+
+
+def _closed(members: np.ndarray, told: np.ndarray, air_mass: np.ndarray) -> np.ndarray:
+    """Members (..., lat, lon) ppm, each wide cell moved as a whole so that its mean is what was `told`, (..., wide lat, wide lon) ppm."""
+    misses = told - coarsen_mean(members, WIDER, air_mass)
+    return members + misses.repeat(WIDER, -2).repeat(WIDER, -1)
 
 
 def _scores(scores: dict[str, list[Scores]]) -> dict[str, Figure]:
@@ -137,8 +156,8 @@ def _scores(scores: dict[str, list[Scores]]) -> dict[str, Figure]:
 
 
 def _table(figures: dict[str, Figure]) -> Table:
-    who = (*OURS, "fme")
-    table = Table("", *who, title="Downscaling from 11.25 to 5.6 degrees, all frames and levels")
+    who = (*OURS, *PEERS)
+    table = Table("", *who, title="Downscaling from 11.25 to 5.6 degrees")
     for name in dict.fromkeys(name.partition("/")[2] for name in figures):
         cells = [figures.get(f"{one}/{name}") for one in who]
         table.add_row(name, *("" if cell is None else f"{cell.value:.4g} {cell.units}" for cell in cells))

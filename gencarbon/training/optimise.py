@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,14 @@ class Optimisation:
 
 def cpu_seconds() -> float:
     """Processor time of this process so far and of those that it has started, all threads together, in s."""
-    this = psutil.Process()
-    spent = [process.cpu_times() for process in (this, *this.children(recursive=True))]
-    return sum(t.user + t.system + t.children_user + t.children_system for t in spent)
+    this, spent = psutil.Process(), 0.0
+    for process in (this, *this.children(recursive=True)):
+        with suppress(
+            psutil.NoSuchProcess
+        ):  # it has ended meanwhile, and is counted with its parent from now on
+            t = process.cpu_times()
+            spent += t.user + t.system + t.children_user + t.children_system
+    return spent
 
 
 def cpu_seconds_of(log: Path) -> float:
