@@ -1,5 +1,8 @@
 """Members differ in amplitude: what that does to their spread and to the ranks of the reference, and how it is fitted."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -42,6 +45,19 @@ def test_draws_are_standard_normal_and_even_for_any_number_of_members():
         assert off[0] < 0.6 * off[1], off
 
 
+@pytest.mark.parametrize("inputs", [1, 3, 8, 13])
+def test_draws_are_even_among_the_members_of_an_input_member(inputs):
+    def square(seed, members, inputs=1):
+        return np.mean([amplitude(0.33, own_draw(seed, m, inputs)) ** 2 for m in members])
+
+    squares = np.array(
+        [[square(s, range(k, 8 * inputs, inputs), inputs) for k in range(inputs)] for s in range(100)]
+    )
+    every_eighth = [square(seed, range(0, 64, 8)) for seed in range(100)]
+    assert squares.mean() == pytest.approx(1.0, abs=0.05)
+    assert squares.std() < 0.2 < 0.25 < np.std(every_eighth)
+
+
 def ranks_of_few(members, tau, truth=0.0, spread=1.0):
     """E |rank - middle| among `members` of this tau and spread, over that of flat ranks; by quadrature."""
     x = np.linspace(-30, 30, 20001)
@@ -80,14 +96,15 @@ def test_the_fit_finds_the_amplitudes_of_the_truth():
             (0.8, 1.1, 1.02)[round_] if round_ < 3 else 1.0,
         )
         ranks = np.array([ranks_of_few(8, mine, its, spread) for mine, its in zip(now, truth)])
-        found = Ratios(
-            spread, spread * one, one, np.ones(4), np.ones((1, 3)), np.ones((2, 3)), np.ones((2, 3)), ranks
-        )
+        ranks /= spread ** rank_slopes(8)[0]
+        plain = one, np.ones(4), np.ones((1, 3)), np.ones((2, 3)), np.ones((2, 3))
+        found = Ratios(spread, spread * one, *plain, ranks, settled=one < 0)
         scheduler = adjusted(scheduler, found, config(members=8), None)
         assert np.abs(scheduler.config.amplitude_spread - truth).max() < (0.2 if round_ < 3 else 0.1)
     assert np.allclose(scheduler.config.amplitude_spread, truth, atol=0.01)
     assert found.worst == pytest.approx(1.0, abs=1e-3)
     wide = found._replace(ranks=0.1 * one)
+    assert wide.worst == pytest.approx(10) and wide._replace(settled=one > 0).worst == pytest.approx(1.0)
     assert adjusted(scheduler, wide, config(), None).config.amplitude_spread == (0.5, 0.5, 0.5)  # held
     kept = adjusted(scheduler, wide, config(conserve=True), None).config.amplitude_spread
     assert kept == scheduler.config.amplitude_spread
@@ -108,9 +125,25 @@ def test_ranks_of_forecasts_are_weighted_by_air():
     co2 = np.stack([np.concatenate([x for _, x, _ in forecasts[0].member(how.seed, m)]) for m in range(3)])
     ranks, air = (co2 < truth.co2.values).sum(0)[1:], truth.air_mass.values[1:]
     expected = (np.abs(ranks - 1.5) * air).sum((0, 2, 3)) / air.sum((0, 2, 3))
-    assert spread_to_error([(forecasts, truth)], how).ranks == pytest.approx(
-        expected
-    )  # flat ranks of three members are 1 off on average
+    found = spread_to_error([(forecasts, truth)], how)
+    # flat ranks of three members are 1 off on average; too little spread puts the reference outside
+    assert found.ranks == pytest.approx(expected * found.level ** -rank_slopes(3)[0])
+    assert (found.settled == (found.ranks > 1)).all()  # without amplitudes so far
+    pipe.scheduler = NoiseSchedule(**pipe.scheduler.settings | {"amplitude_spread": (0.5, 0.3, 0.5)})
+    found = spread_to_error([(forecasts, truth)], how)
+    assert (found.settled == (found.ranks < 1) * [True, False, True]).all()
+    kept = spread_to_error([(forecasts, truth)], config(dates=1, conserve=True))
+    assert kept.settled.all()
+
+
+def test_too_little_spread_is_no_reason_for_amplitudes():
+    """Of a reference without tails, among members that are too close together."""
+    one, spread = np.ones(3), 0.86
+    ranks = one * ranks_of_few(8, 0.0, spread=spread)
+    assert (ranks > 1.05).all()
+    plain = one, np.ones(4), np.ones((1, 3)), np.ones((2, 3)), np.ones((2, 3))
+    found = Ratios(spread, spread * one, *plain, ranks / spread ** rank_slopes(8)[0], settled=one < 0)
+    assert np.max(adjusted(NoiseSchedule(), found, config(members=8), None).config.amplitude_spread) < 0.15
 
 
 def told(tau, **settings):
@@ -161,8 +194,15 @@ def test_checkpoints_without_amplitudes_keep_their_digest_and_are_not_multiplied
     """Which would round."""
     pipe = tiny_pipeline()
     pipe.scheduler = NoiseSchedule(steps=4)
-    before = pipe.digest
-    assert "amplitude_spread" in pipe.scheduler.settings
+    before, total = pipe.digest, hashlib.sha256()
+    for part in (pipe.denoiser, pipe.normalizer, pipe.grid):
+        for key, value in sorted(part.state_dict().items()):
+            total.update(key.encode() + value.numpy().tobytes())
+        shape = {k: v for k, v in part.config.items() if not k.startswith("_")}
+        total.update(json.dumps(shape, sort_keys=True).encode())
+    settings = {k: v for k, v in pipe.scheduler.settings.items() if k != "amplitude_spread"}
+    total.update(json.dumps(settings, sort_keys=True).encode())
+    assert len(settings) < len(pipe.scheduler.settings) and before == total.hexdigest()
     pipe.scheduler = NoiseSchedule(steps=4, amplitude_spread=(0.3,) * 3)
     assert pipe.digest != before
     monkeypatch.setattr(NoiseSchedule, "member_amplitude", None)

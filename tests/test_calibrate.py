@@ -146,7 +146,17 @@ def test_steps_are_as_long_as_the_spread_follows_them(monkeypatch):
         scale = np.ones((2, 3)) * pipe.scheduler.config.lead_scale
         found = np.array([[0.7], [0.8]]) * scale**effect
         alone, twice = np.ones(4), np.ones((2, 3))
-        return Ratios(found.mean(), found.mean(0), found.mean(1), alone, found, twice, twice, np.ones(3))
+        return Ratios(
+            found.mean(),
+            found.mean(0),
+            found.mean(1),
+            alone,
+            found,
+            twice,
+            twice,
+            np.ones(3),
+            np.zeros(3, bool),
+        )
 
     monkeypatch.setattr("gencarbon.sampling.calibrate.forecasts_of", lambda *a: [])
     monkeypatch.setattr("gencarbon.sampling.calibrate.spread_to_error", ratios)
@@ -171,7 +181,7 @@ def test_the_power_of_the_detail_takes_seasons_out_of_the_spread():
 
     def ratios(spread):
         return Ratios(
-            1.0, one, one, np.ones(4), np.ones((1, 3)), spread / detail**power, np.ones((2, 3)), one
+            1.0, one, one, np.ones(4), np.ones((1, 3)), spread / detail**power, np.ones((2, 3)), one, one < 0
         )
 
     first = ratios(np.ones((8, 3)))

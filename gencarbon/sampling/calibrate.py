@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from gencarbon.config import Config, register
@@ -108,8 +109,8 @@ def forecasts_of(
 class Ratios(NamedTuple):
     """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes; and of
     level with lead, (lead, level), with date, (date, level), and with whether a window is the first, (2, level), the first one first.
-    ranks: (level,), how far the reference's rank is from the middle one, on average, over what flat ranks have; 1 where no amplitudes
-    could bring it nearer."""
+    ranks: (level,), how far the reference's rank is from the middle one, on average, over what flat ranks have and what the
+    level's own ratio does to that; settled: (level,), where no amplitudes could bring it nearer to 1."""
 
     overall: float
     level: Array
@@ -119,11 +120,12 @@ class Ratios(NamedTuple):
     date_and_level: Array
     window_and_level: Array
     ranks: Array
+    settled: NDArray[np.bool_]
 
     @property
     def worst(self) -> float:
         """Largest factor by which the overall one, one of a level, lead or frame, or ranks are off."""
-        told = self.overall, *self.level, *self.lead, *self.frame, *self.ranks
+        told = self.overall, *self.level, *self.lead, *self.frame, *self.ranks[~self.settled]
         return float(np.exp(max(abs(np.log(told)))))
 
 
@@ -145,9 +147,12 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
     of_dates = np.stack(variances), np.stack(squared_errors)  # (date, time, level)
     variance, squared_error = (x.sum(0) for x in of_dates)
     forecast = cases[0][0][0]
+    ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
+    by_level = ratio(variance.sum(0), squared_error.sum(0))
     ranks = np.sum(off_middle, 0) / np.sum(weights, 0) / flat_departure(config.members)
+    ranks = ranks / by_level ** rank_slopes(config.members)[0]
     tau = np.array(forecast.pipe.scheduler.config.amplitude_spread)
-    held = config.conserve | ((tau == 0) & (ranks > 1)) | ((tau >= WIDEST) & (ranks < 1))
+    settled = config.conserve | ((tau == 0) & (ranks > 1)) | ((tau >= WIDEST) & (ranks < 1))
     days = np.arange(1, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
     near = hats(days, config.lead_days)
     at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[1:]
@@ -155,11 +160,10 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
     first = np.arange(1, config.frames) < forecast.pipe.frames
     of_windows = np.stack([first, ~first]).astype(float)
     counts = of_windows.sum(1, keepdims=True)
-    ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
     v, e = variance.sum(1), squared_error.sum(1)
     return Ratios(
         float(ratio(v.sum(), e.sum())),
-        ratio(variance.sum(0), squared_error.sum(0)),
+        by_level,
         ratio(near @ v, near @ e),
         np.where(at.any(1), ratio(at @ v, np.where(at.any(1), at @ e, 1)), 1.0),
         ratio(near @ variance, near @ squared_error),
@@ -167,7 +171,8 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
         np.where(
             counts > 0, ratio(of_windows @ variance, np.where(counts > 0, of_windows @ squared_error, 1)), 1.0
         ),
-        np.where(held, 1, ranks),
+        ranks,
+        settled,
     )
 
 
@@ -203,13 +208,13 @@ def adjusted(
     else:
         by_lead = hats(config.lead_days, c.lead_days).T @ (levels * np.atleast_2d(c.lead_scale))
         by_frame = np.ones(len(found.frame)) * np.array(c.frame_scale)
-        by_spread, by_tails = rank_slopes(config.members)
-        tau, ranks = levels * np.array(c.amplitude_spread), found.ranks - by_spread * np.log(found.level)
+        tau = levels * np.array(c.amplitude_spread)
+        missing = (1 - found.ranks) / rank_slopes(config.members)[1]
         scales = {
             "lead_scale": (by_lead / found.lead_and_level**power).clip(1 / LARGEST, LARGEST),
             "lead_days": np.array(config.lead_days),
             "frame_scale": (by_frame * found.overall / found.frame).clip(1 / LARGEST, LARGEST),
-            "amplitude_spread": np.sqrt((tau**2 + (1 - ranks) / by_tails).clip(0, WIDEST**2)),
+            "amplitude_spread": np.sqrt((tau**2 + missing).clip(0, WIDEST**2)),
         }
     if detail is not None:
         share = np.mean(power * np.ones_like(found.lead_and_level), axis=0)
