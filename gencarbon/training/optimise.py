@@ -110,10 +110,13 @@ class Optimisation:
         self.accelerator.log({f"{phase}/{k}": v for k, v in values.items()}, step=step)
         shown = "  ".join(f"{k} {v:.4f}" for k, v in values.items())
         self.say(f"{phase} {step}  {shown}  {note}".rstrip())
+        self.record({"phase": phase, "step": step} | values)
+
+    def record(self, values: dict[str, Any]) -> None:
+        """A line of log.jsonl, with what this go of the first process and its workers cost so far."""
         if self.accelerator.is_main_process:
             with (self.folder / "log.jsonl").open("a") as file:
-                cost = {"cpu_seconds": round(cpu_seconds(), 1)}
-                file.write(json.dumps({"phase": phase, "step": step} | values | cost) + "\n")
+                file.write(json.dumps(values | {"cpu_seconds": round(cpu_seconds(), 1)}) + "\n")
 
     def _save(self, path: Path, state: dict[str, Any]) -> None:
         """Atomically: a kill while writing leaves the previous checkpoint."""

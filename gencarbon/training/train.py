@@ -118,6 +118,7 @@ class Trainer:
         if config.winds is not None:
             self.winds = train_winds(self.loop, config, self.stores)
         self._load_clips()
+        self.loop.record({"phase": "windows"})  # refined runs cost, too
         with self.accelerator.main_process_first():
             self._settle_scales(folder / "scales")
         if config.mean is not None:
