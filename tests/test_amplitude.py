@@ -45,19 +45,6 @@ def test_draws_are_standard_normal_and_even_for_any_number_of_members():
         assert off[0] < 0.6 * off[1], off
 
 
-@pytest.mark.parametrize("inputs", [1, 3, 8, 13])
-def test_draws_are_even_among_the_members_of_an_input_member(inputs):
-    def square(seed, members, inputs=1):
-        return np.mean([amplitude(0.33, own_draw(seed, m, inputs)) ** 2 for m in members])
-
-    squares = np.array(
-        [[square(s, range(k, 8 * inputs, inputs), inputs) for k in range(inputs)] for s in range(100)]
-    )
-    every_eighth = [square(seed, range(0, 64, 8)) for seed in range(100)]
-    assert squares.mean() == pytest.approx(1.0, abs=0.05)
-    assert squares.std() < 0.2 < 0.25 < np.std(every_eighth)
-
-
 def ranks_of_few(members, tau, truth=0.0, spread=1.0):
     """E |rank - middle| among `members` of this tau and spread, over that of flat ranks; by quadrature."""
     x = np.linspace(-30, 30, 20001)

@@ -8,18 +8,17 @@ from statistics import NormalDist
 
 import numpy as np
 
-GOLDEN, SILVER, TINY = (5**0.5 - 1) / 2, 2**0.5 - 1, 1e-9
+GOLDEN, TINY = (5**0.5 - 1) / 2, 1e-9
 
 
-def own_draw(seed: int, member: int, inputs: int = 1) -> float:
-    """A standard normal number owned by a member, the same in all its windows. inputs: the input members to which members belong in turn.
+def own_draw(seed: int, member: int) -> float:
+    """A standard normal number owned by a member, the same in all its windows.
 
-    Those of the members 0 to M - 1 of one input member are spread evenly for any M, steps of the golden ratio apart: of random ones an
-    ensemble's spread would be off by a tenth. Input members begin the square root of two apart.
+    Those of members 0 to M - 1 are spread evenly for any M, steps of the golden ratio apart: of random ones an ensemble's spread would be
+    off by a tenth. Those of members 8 or 13 apart are near each other, and so are those of one of so many input members.
     """
     begin = np.random.default_rng([seed, 0x616D706C]).random()
-    turn, which = divmod(member, inputs)
-    return NormalDist().inv_cdf(max((begin + turn * GOLDEN + which * SILVER) % 1, TINY))
+    return NormalDist().inv_cdf(max((begin + member * GOLDEN) % 1, TINY))
 
 
 def flat_departure(members: int) -> float:

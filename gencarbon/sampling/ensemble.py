@@ -52,13 +52,12 @@ def member_noise(shape: tuple[int, ...], seed: int, member: int, window: int, dr
 @dataclass(frozen=True, eq=False)
 class Forecast:
     """A pipeline with all that its members are conditioned on. refined: the refined run, (time, level, lat, lon) ppm; variance: what it
-    may be off, ppm2, see `coarse_run.variance_of`; inputs: how many input members there are, of which this is one's."""
+    may be off, ppm2, see `coarse_run.variance_of`."""
 
     pipe: CO2Pipeline
     given: Given
     refined: Array
     variance: Array
-    inputs: int = 1
 
     @cached_property
     def starts(self) -> list[int]:
@@ -156,7 +155,7 @@ class Forecast:
             or not scheduler.has_amplitudes
         ):
             return None
-        return scheduler.member_amplitude(own_draw(seed, member, self.inputs))
+        return scheduler.member_amplitude(own_draw(seed, member))
 
     def template(self, dims: tuple[str, ...]) -> xr.Dataset:
         """Everything of an ensemble dataset but its members."""

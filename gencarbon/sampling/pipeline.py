@@ -160,7 +160,7 @@ class CO2Pipeline(DiffusionPipeline):
 
     def forecasts(self, given: Sequence[Given], members: int = 1) -> tuple[list[Forecast], xr.Dataset]:
         """One `Forecast` per input member, each with its refined run, and the template of an ensemble of `members`."""
-        made = [self._forecast(one, len(given)) for one in given]
+        made = [self._forecast(one) for one in given]
         template = united([one.template(DIMS[1:]) for one in made], members)
         template.attrs |= {
             "checkpoint": str(getattr(self, "source", "in memory")),
@@ -169,14 +169,14 @@ class CO2Pipeline(DiffusionPipeline):
         }
         return made, template
 
-    def _forecast(self, given: Given, inputs: int) -> Forecast:
+    def _forecast(self, given: Given) -> Forecast:
         cells, layers, how = self.grid.cells, self.grid.layers, self.grid.config
         scheme, factor, winds = how.refined_scheme, how.refined_factor, self.winds
         run = refined_run(
             given.air, given.flux, given.first, cells, layers, scheme, factor, winds, given.cell_winds
         )
         variance = variance_of(run, given.air, cells, layers, given.initial is not None)
-        return Forecast(self, given, run, variance, inputs)
+        return Forecast(self, given, run, variance)
 
     def __call__(
         self,
