@@ -115,12 +115,28 @@ def test_ranks_of_forecasts_are_weighted_by_air():
     found = spread_to_error([(forecasts, truth)], how)
     # flat ranks of three members are 1 off on average; too little spread puts the reference outside
     assert found.ranks == pytest.approx(expected * found.level ** -rank_slopes(3)[0])
-    assert (found.settled == (found.ranks > 1)).all()  # without amplitudes so far
+    assert not found.settled.any()  # amplitudes could be larger or smaller
     pipe.scheduler = NoiseSchedule(**pipe.scheduler.settings | {"amplitude_spread": (0.5, 0.3, 0.5)})
     found = spread_to_error([(forecasts, truth)], how)
     assert (found.settled == (found.ranks < 1) * [True, False, True]).all()
     kept = spread_to_error([(forecasts, truth)], config(dates=1, conserve=True))
     assert kept.settled.all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_levels_that_no_amplitudes_could_mend_are_settled():
+    """A reference that is outside three members everywhere, by hardly more than their spread: ranks beyond what a lack of spread does."""
+    pipe, how = tiny_pipeline(steps=4), config(dates=1)
+    for tau, expected in ((0.0, True), (0.3, False)):
+        pipe.scheduler = NoiseSchedule(steps=4, amplitude_spread=(tau,) * 3)
+        ((forecasts, truth),) = forecasts_of(pipe, store(), how)
+        co2 = np.stack(
+            [np.concatenate([x for _, x, _ in forecasts[0].member(how.seed, m)]) for m in range(3)]
+        )
+        outside = co2.mean(0) + 1.2 * co2.std(0, ddof=1)  # no member is more than 1.155 away
+        found = spread_to_error([(forecasts, truth.assign(co2=(truth.co2.dims, outside)))], how)
+        assert found.level == pytest.approx((4 / 3) ** 0.5 / 1.2) and (found.ranks > 1.3).all()
+        assert (found.settled == expected).all()
 
 
 def test_too_little_spread_is_no_reason_for_amplitudes():

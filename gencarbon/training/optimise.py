@@ -128,9 +128,7 @@ def cpu_seconds() -> float:
     """Processor time of this process so far and of those that it has started, all threads together, in s."""
     this, spent = psutil.Process(), 0.0
     for process in (this, *this.children(recursive=True)):
-        with suppress(
-            psutil.NoSuchProcess
-        ):  # it has ended meanwhile, and is counted with its parent from now on
+        with suppress(psutil.NoSuchProcess):  # ended meanwhile: its parent's from now on
             t = process.cpu_times()
             spent += t.user + t.system + t.children_user + t.children_system
     return spent
