@@ -39,26 +39,34 @@ def config(**changes):
     return CalibrateConfig(**PLAIN | changes)
 
 
-def scale_of(days, detail=(1.0, 1.0, 1.0), begins=False, conserves=False, **settings):
-    lead = torch.tensor(days, dtype=torch.float64)
-    made = NoiseSchedule(**settings).sample_scale(lead, torch.tensor(detail), begins, conserves)
+def scale_of(days, detail=(1.0, 1.0, 1.0), begins=False, known=True, conserves=False, **settings):
+    since = torch.tensor(days, dtype=torch.float64)
+    made = NoiseSchedule(**settings).sample_scale(since, torch.tensor(detail), begins, known, conserves)
     return np.broadcast_to(made.numpy()[..., 0, 0], (3, len(days)))
 
 
 def test_the_scale_is_a_product_of_its_parts():
-    days = [0.0, 0.5, 1.25, 2.0, 9.0, np.inf]
-    by_lead = scale_of(days, lead_scale=((1.0, 2.0, 3.0), (2.0, 0.5, 1.0)), lead_days=(0.5, 2.0))
-    assert np.allclose(by_lead[1], [2, 2, 1.25, 0.5, 0.5, 0.5]) and np.allclose(by_lead[:, 1], [1, 2, 3])
+    days, rows = [0.0, 0.5, 1.25, 2.0, 9.0], ((1.0, 2.0, 3.0), (2.0, 0.5, 1.0))
+    for task, case in (
+        ("lead", {}),
+        ("free", {"known": False}),
+        ("conserve", {"known": False, "conserves": True}),
+    ):
+        scales = {f"{task}_scale": rows, f"{task}_days": (0.5, 2.0)}
+        told = scale_of(days, **case, **scales)
+        assert np.allclose(told[1], [2, 2, 1.25, 0.5, 0.5]) and np.allclose(told[:, 1], [1, 2, 3])
+        others = [{"known": True}, {"known": False}, {"known": False, "conserves": True}]
+        assert sum(np.ptp(scale_of(days, **other, **scales)) > 0 for other in others) == 1
+    both = scale_of(days, conserves=True, conserve_scale=rows, conserve_days=(0.5, 2.0))
+    assert np.allclose(
+        both, np.array([[2, 0.5, 1]]).T
+    )  # a known state and means: as long after the beginning
     by_frame = {"frame_scale": (1.0, 2.0)}
     assert np.allclose(scale_of([1.0, 2.0], **by_frame), [[1, 2]] * 3)
     assert np.allclose(scale_of([1.0, 2.0], begins=True, **by_frame), 1)
     rough = {"detail_power": (0.0, 0.5, 1.0), "detail_typical": (1.0, 1.0, 0.5)}
     assert np.allclose(scale_of([1.0], (0.25, 0.25, 1.0), **rough)[:, 0], [1, 0.5, 2])
     assert np.allclose(scale_of([1.0], (0.0, 0.0, 99.0), **rough)[:, 0], [1, 1 / LARGEST, LARGEST])  # held
-    wide = {"conserve_scale": ((1.0, 1.5, 2.0), (3.0, 1.0, 1.0))}
-    assert np.allclose(scale_of([1.0], begins=True, conserves=True, **wide)[:, 0], [1, 1.5, 2])
-    assert np.allclose(scale_of([1.0], begins=False, conserves=True, **wide)[:, 0], [3, 1, 1])
-    assert np.allclose(scale_of([1.0], conserves=False, **wide), 1)
 
 
 def test_spread_is_linear_in_the_scale():
@@ -153,7 +161,6 @@ def test_steps_are_as_long_as_the_spread_follows_them(monkeypatch):
             alone,
             found,
             twice,
-            twice,
             np.ones(3),
             np.zeros(3, bool),
         )
@@ -180,9 +187,7 @@ def test_the_power_of_the_detail_takes_seasons_out_of_the_spread():
     detail = np.random.default_rng(0).uniform(0.1, 0.4, (8, 3))
 
     def ratios(spread):
-        return Ratios(
-            1.0, one, one, np.ones(4), np.ones((1, 3)), spread / detail**power, np.ones((2, 3)), one, one < 0
-        )
+        return Ratios(1.0, one, one, np.ones(4), np.ones((1, 3)), spread / detail**power, one, one < 0)
 
     first = ratios(np.ones((8, 3)))
     fitted = adjusted(NoiseSchedule(), first, config(dates=8, detail=True), detail)
@@ -203,16 +208,35 @@ def test_details_are_of_dates_and_levels():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_samples_that_keep_means_have_a_scale_of_their_own():
-    pipe, how = tiny_pipeline(steps=4), config(conserve=True, rounds=2)
-    before = spread_to_error(forecasts_of(pipe, store(), how), how)
+@pytest.mark.parametrize("task", ["free", "conserve"])
+def test_where_no_state_is_known_scales_are_fitted_from_the_first_frame_on(task):
+    pipe, how = tiny_pipeline(steps=4), config(task=task, rounds=2, frames=13, lead_days=(0.0, 0.5, 2.0))
+    before, settings = spread_to_error(forecasts_of(pipe, store(), how), how), pipe.scheduler.settings
     calibrate(pipe, store(), how, lambda s: None)
     after = spread_to_error(forecasts_of(pipe, store(), how), how)
-    settings = pipe.scheduler.settings
-    assert settings["lead_scale"] == ((1.0,),) and np.ptp(settings["conserve_scale"]) > 0.1
-    miss = lambda found: np.abs(np.log(found.window_and_level)).max()  # noqa: E731
-    assert miss(after) < 0.5 * miss(before)
-    sets = canonical_datasets(store(), slice(0, 8))
+    changed = {k for k, v in pipe.scheduler.settings.items() if v != settings[k]}
+    assert changed == {f"{task}_scale", f"{task}_days"}
+    miss = lambda found: np.abs(np.log(found.lead_and_level)).max()  # noqa: E731
+    assert miss(after) < 0.5 * miss(before) and (after.frame == 1).all() and after.settled.all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_first_frame_counts_where_it_is_not_known():
+    """By hand, with members in memory."""
+    pipe, how = tiny_pipeline(steps=4), config(dates=1, task="free", lead_days=(0.0, 0.25))
+    ((forecasts, truth),) = forecasts_of(pipe, store(), how)
+    found = spread_to_error([(forecasts, truth)], how)
+    co2 = np.stack([np.concatenate([x for _, x, _ in forecasts[0].member(how.seed, m)]) for m in range(3)])
+    air = truth.air_mass.values[0]
+    variance = (co2[:, 0].var(0, ddof=1) * air).sum((1, 2))
+    error = ((co2[:, 0].mean(0) - truth.co2.values[0]) ** 2 * air).sum((1, 2))
+    assert np.allclose(found.lead_and_level[0], np.sqrt(4 / 3 * variance / error))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scaled_samples_keep_the_means_of_wide_cells():
+    pipe, sets = tiny_pipeline(steps=4), canonical_datasets(store(), slice(0, 8))
+    pipe.scheduler = NoiseSchedule(steps=4, conserve_scale=((2.0,), (0.5,)), conserve_days=(0.0, 1.0))
     coarse = widened(sets, 2)
     made = pipe(sets["winds"], sets["fluxes"], coarse, members=1, conserve=True)
     means = coarsen_mean(made.co2.values, 2, made.air_mass.values)
@@ -225,7 +249,7 @@ def test_samples_that_keep_means_have_a_scale_of_their_own():
         ({"lead_days": (2.0, 1.0)}, "increasing lead_days"),
         ({"lead_days": ()}, r"lead_days\s+Tuple should have at least 1 item"),
         ({"detail": True}, "at least 6 dates"),
-        ({"dates": 6, "detail": True, "conserve": True}, "got both"),
+        ({"dates": 6, "detail": True, "task": "free"}, "with the task lead, got free"),
     ],
 )
 def test_settings_that_cannot_be_fitted_are_refused(changes, match):
@@ -233,11 +257,7 @@ def test_settings_that_cannot_be_fitted_are_refused(changes, match):
         config(**changes)
 
 
-def test_a_knob_without_a_row_for_every_lead_is_refused():
-    with pytest.raises(InputError, match="a row of lead_scale for each of lead_days, got 1 and 2"):
-        NoiseSchedule(lead_days=(1.0, 2.0))
-
-
-def test_forecasts_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match="fit into the split"):
-        forecasts_of(tiny_pipeline(), store(), config(frames=14))
+@pytest.mark.parametrize("task", ["lead", "free", "conserve"])
+def test_a_knob_without_a_row_for_every_lead_is_refused(task):
+    with pytest.raises(InputError, match=f"a row of {task}_scale for each of {task}_days, got 1 and 2"):
+        NoiseSchedule(**{f"{task}_days": (1.0, 2.0)})

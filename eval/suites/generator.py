@@ -17,7 +17,7 @@ from eval.cases import built_as, initial_cases, split_store
 from eval.remember import remembered
 from eval.rivals import limited_runs, roster, with_sampler
 from eval.submit import entry, write
-from eval.suites import condition, downscaling, rollout
+from eval.suites import beginnings, condition, rollout
 from gencarbon.baselines import Archive
 from gencarbon.evaluation import accumulate, scorecard
 from gencarbon.intervals import ratio_intervals, score_intervals
@@ -58,7 +58,7 @@ def run(benchmark: Benchmark, quick: bool) -> Result:
         rollout.year_of(store)  # refused now, not when all else is done
         ours, few, apart, rivals = _all_dates(benchmark, pipe)
         figures = _figures(ours, intervals=True) | _ranks(ours, apart) | _against(ours, few, rivals)
-        for part in (rollout, downscaling, condition):
+        for part in (rollout, beginnings, condition):
             more, said = part.figures(pipe, store, shared_settings(data), seed)
             figures |= more
             notes[part.__name__.rpartition(".")[2]] = said

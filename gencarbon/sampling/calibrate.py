@@ -25,7 +25,12 @@ from gencarbon.sampling.exam import gaussian_moments
 from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 
-KNOB = "lead_scale", "frame_scale", "detail_power", "detail_typical", "conserve_scale", "amplitude_spread"
+KNOB = (
+    "frame_scale",
+    "detail_power",
+    "detail_typical",
+    "amplitude_spread",
+)  # beside the scale by time since the first frame
 SEEN = 0.05  # departure of a log ratio from 0 from which the effect of a step is told
 LEAST = 0.2  # power of a step
 WIDEST = 0.5  # amplitude_spread
@@ -48,15 +53,16 @@ class CalibrateConfig(Config):
     members: int = Field(6, ge=2)
     rounds: int = Field(2, ge=1, description="fixed-point steps")
     lead_days: tuple[float, ...] = Field(
-        (0.0,), min_length=1, description="where the scale by lead has its values; one: no such scale"
+        (0.0,), min_length=1, description="since the first frame, where the scale has its rows"
+    )
+    task: Literal["lead", "free", "conserve"] = Field(
+        "lead",
+        description="whose scale is fitted: of forecasts from a known state, and all else of the knob with it; of corrections of a coarse "
+        "run, where no state is known; or of samples that keep the reference's means over wide cells, where none is either",
     )
     detail: bool = Field(
         False,
         description="fit how the spread goes with the fine structure of the refined run; dates over a year are needed",
-    )
-    conserve: bool = Field(
-        False,
-        description="fit what multiplies samples that keep the reference's means over wide cells, and nothing else",
     )
     seed: int = 1
 
@@ -68,9 +74,9 @@ class CalibrateConfig(Config):
 
     @model_validator(mode="after")
     def _one_task_at_a_time(self) -> CalibrateConfig:
-        if self.detail and self.conserve:
+        if self.detail and self.task != "lead":
             raise ValueError(
-                "expected `detail` or `conserve`, got both; fit the power of the detail on forecasts, then `conserve`"
+                f"expected `detail` with the task lead, got {self.task}; fit the power of the detail on forecasts, then the other tasks"
             )
         return self
 
@@ -98,8 +104,10 @@ def forecasts_of(
     for k in range(config.dates):
         first = round(k * last / max(1, config.dates - 1))
         sets: dict[str, Any] = canonical_datasets(store, slice(first, first + config.frames))
-        if config.conserve:  # downscaling knows no state but such means
-            sets |= {"background": widened(sets, WIDER), "initial": None, "conserve": True}
+        if config.task != "lead":
+            sets |= {"initial": None}
+        if config.task == "conserve":
+            sets |= {"background": widened(sets, WIDER), "conserve": True}
         truth = sets.pop("reference")
         made.append((pipe.forecasts(pipe.read(**sets))[0], truth))
         say(f"refined run {k + 1} of {config.dates}, from {str(truth.time.values[0])[:13]}")
@@ -107,8 +115,8 @@ def forecasts_of(
 
 
 class Ratios(NamedTuple):
-    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes; and of
-    level with lead, (lead, level), with date, (date, level), and with whether a window is the first, (2, level), the first one first.
+    """Of spread to error: overall, (level,), (lead,), (frame of a window,), 1 at a frame that no window but the first makes and where no
+    scale by frame is fitted; and of level with lead, (lead, level), and with date, (date, level).
     ranks: (level,), how far the reference's rank is from the middle one, on average, over what flat ranks have and what the
     level's own ratio does to that; settled: (level,), where no amplitudes could bring it nearer to 1."""
 
@@ -118,7 +126,6 @@ class Ratios(NamedTuple):
     frame: Array
     lead_and_level: Array
     date_and_level: Array
-    window_and_level: Array
     ranks: Array
     settled: NDArray[np.bool_]
 
@@ -135,31 +142,31 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
     A lead's value is that of the frames nearest to it, each frame shared by its two neighbours as in linear interpolation.
     """
     variances, squared_errors, off_middle, weights = [], [], [], []
+    forecast = cases[0][0][0]
+    begin = int(forecast.given.initial is not None)  # what is known is no sample
     for k, (forecasts, truth) in enumerate(cases):
         members = run_members(forecasts, config.seed + k, range(config.members), torch.get_num_threads())
-        co2 = np.stack([made[1:] for _, made, _ in members])
-        weight = truth["air_mass"].values[1:]
+        co2 = np.stack([made[begin:] for _, made, _ in members])
+        expected, weight = (truth[name].values[begin:] for name in ("co2", "air_mass"))
         variances.append((ensemble_variance(co2) * weight).sum((-2, -1)))
-        squared_errors.append(((co2.mean(0) - truth["co2"].values[1:]) ** 2 * weight).sum((-2, -1)))
-        ranks = (co2 < truth["co2"].values[1:]).sum(0)
+        squared_errors.append(((co2.mean(0) - expected) ** 2 * weight).sum((-2, -1)))
+        ranks = (co2 < expected).sum(0)
         off_middle.append((np.abs(ranks - config.members / 2) * weight).sum((0, -2, -1)))
         weights.append(weight.sum((0, -2, -1)))
     of_dates = np.stack(variances), np.stack(squared_errors)  # (date, time, level)
     variance, squared_error = (x.sum(0) for x in of_dates)
-    forecast = cases[0][0][0]
     ratio = lambda v, e: spread_skill_ratio(v, e, config.members)  # noqa: E731
     by_level = ratio(variance.sum(0), squared_error.sum(0))
     ranks = np.sum(off_middle, 0) / np.sum(weights, 0) / flat_departure(config.members)
     ranks = ranks / by_level ** rank_slopes(config.members)[0]
     tau = np.array(forecast.pipe.scheduler.config.amplitude_spread)
-    settled = config.conserve | ((tau == 0) & (ranks > 1)) | ((tau >= WIDEST) & (ranks < 1))
-    days = np.arange(1, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
+    settled = (config.task != "lead") | ((tau == 0) & (ranks > 1)) | ((tau >= WIDEST) & (ranks < 1))
+    days = np.arange(begin, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
     near = hats(days, config.lead_days)
-    at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[1:]
-    at[:, : forecast.pipe.frames - 1] = False  # what the first window lacks is told by leads
-    first = np.arange(1, config.frames) < forecast.pipe.frames
-    of_windows = np.stack([first, ~first]).astype(float)
-    counts = of_windows.sum(1, keepdims=True)
+    at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[begin:]
+    at &= (config.task == "lead") & (
+        np.arange(begin, config.frames) >= forecast.pipe.frames
+    )  # the first window is told by leads
     v, e = variance.sum(1), squared_error.sum(1)
     return Ratios(
         float(ratio(v.sum(), e.sum())),
@@ -168,9 +175,6 @@ def spread_to_error(cases: list[Case], config: CalibrateConfig) -> Ratios:
         np.where(at.any(1), ratio(at @ v, np.where(at.any(1), at @ e, 1)), 1.0),
         ratio(near @ variance, near @ squared_error),
         ratio(*(x.sum(1) for x in of_dates)),
-        np.where(
-            counts > 0, ratio(of_windows @ variance, np.where(counts > 0, of_windows @ squared_error, 1)), 1.0
-        ),
         ranks,
         settled,
     )
@@ -203,16 +207,18 @@ def adjusted(
     """A step of the fixed point: every scale over the ratio that it is for, by lead and level to a `power`. detail: of the dates,
     where its power is fitted."""
     c, levels = old.config, np.ones(len(found.level))
-    if config.conserve:
-        scales = {"conserve_scale": levels * np.array(c.conserve_scale) / found.window_and_level}
-    else:
-        by_lead = hats(config.lead_days, c.lead_days).T @ (levels * np.atleast_2d(c.lead_scale))
+    by_days = hats(config.lead_days, c[f"{config.task}_days"]).T @ (
+        levels * np.atleast_2d(c[f"{config.task}_scale"])
+    )
+    scales = {
+        f"{config.task}_scale": (by_days / found.lead_and_level**power).clip(1 / LARGEST, LARGEST),
+        f"{config.task}_days": np.array(config.lead_days),
+    }
+    if config.task == "lead":
         by_frame = np.ones(len(found.frame)) * np.array(c.frame_scale)
         tau = levels * np.array(c.amplitude_spread)
         missing = (1 - found.ranks) / rank_slopes(config.members)[1]
-        scales = {
-            "lead_scale": (by_lead / found.lead_and_level**power).clip(1 / LARGEST, LARGEST),
-            "lead_days": np.array(config.lead_days),
+        scales |= {
             "frame_scale": (by_frame * found.overall / found.frame).clip(1 / LARGEST, LARGEST),
             "amplitude_spread": np.sqrt((tau**2 + missing).clip(0, WIDEST**2)),
         }
@@ -262,7 +268,8 @@ def calibrate(
         if len(tried) > config.rounds:
             break
         pipe.scheduler = adjusted(pipe.scheduler, found, config, detail, power)
-        say("next " + "; ".join(f"{n} {show(pipe.scheduler.config[n])}" for n in KNOB))
+        names = (f"{config.task}_scale", *(KNOB if config.task == "lead" else ()))
+        say("next " + "; ".join(f"{n} {show(pipe.scheduler.config[n])}" for n in names))
     worst, pipe.scheduler = min(tried, key=lambda one: one[0])
     say(f"kept: the worst of these ratios is off by a factor of {worst:.3f}")
     if pipe.scheduler.config.sampler != "one_step":  # which solves nothing

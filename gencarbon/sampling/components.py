@@ -65,12 +65,12 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
     The knob multiplies samples, which are departures from the mean network: noise at the start of a sampler of few steps tells the spread
     less and less the further its scale is from 1 (decisions/0013). It is a product of
 
-    - lead_scale, by time since the known state and by level: its rows at lead_days, linear between them, the last one after them and where
-      no state is known;
+    - a scale by time since the first frame and by level: rows at given days, linear between them, constant beyond. There are three:
+      lead_scale at lead_days, where the first frame is known; free_scale at free_days, where no state is; and conserve_scale at
+      conserve_days, where the means of wide cells are kept, whose last row is that of all frames where a state is known too;
     - frame_scale, by frame of every window but the first, one value each or one for all;
     - (detail / detail_typical) ** detail_power, by level: detail is how rough a window's refined run is, its differences between
-      neighbouring cells over the size of all its variations, which is the networks' unit;
-    - conserve_scale, by level, of samples that keep the means of wide cells, which know more: of the first window, and of all others.
+      neighbouring cells over the size of all its variations, which is the networks' unit.
 
     Where a state is known and no means of wide cells are kept, what is written departs from the refined run by what the samples made times
     an amplitude of the member's own, of mean square 1, whose logarithm has the standard deviation amplitude_spread, by level: nobody knows
@@ -95,14 +95,22 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         frame_scale: tuple[float, ...] = (1.0,),
         detail_power: tuple[float, ...] = (0.0,),
         detail_typical: tuple[float, ...] = (1.0,),
-        conserve_scale: tuple[tuple[float, ...], tuple[float, ...]] = ((1.0,), (1.0,)),
+        free_scale: tuple[tuple[float, ...], ...] = ((1.0,),),
+        free_days: tuple[float, ...] = (0.0,),
+        conserve_scale: tuple[tuple[float, ...], ...] = ((1.0,),),
+        conserve_days: tuple[float, ...] = (0.0,),
         amplitude_spread: tuple[float, ...] = (0.0,),
     ):
-        if len(lead_scale) != len(lead_days):
-            raise InputError(
-                f"scheduler: expected a row of lead_scale for each of lead_days, got {len(lead_scale)} and {len(lead_days)}; fit them with "
-                "gencarbon calibrate"
-            )
+        for task, rows, days in (
+            ("lead", lead_scale, lead_days),
+            ("free", free_scale, free_days),
+            ("conserve", conserve_scale, conserve_days),
+        ):
+            if len(rows) != len(days):
+                raise InputError(
+                    f"scheduler: expected a row of {task}_scale for each of {task}_days, got {len(rows)} and {len(days)}; fit them with "
+                    "gencarbon calibrate"
+                )
         default = BY_NAME[sampler]
         given = {"steps": steps, "sigma_max": sigma_max, "sigma_min": sigma_min, "rho": rho}
         self.register_to_config(
@@ -128,18 +136,22 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         tau = torch.tensor(np.atleast_1d(np.array(self.config.amplitude_spread, float)))
         return (tau * draw - tau**2).exp()[:, None, None, None]
 
-    def sample_scale(self, lead_days: Tensor, detail: Tensor, begins: bool, conserves: bool) -> Tensor:
+    def sample_scale(
+        self, days: Tensor, detail: Tensor, begins: bool, known: bool, conserves: bool
+    ) -> Tensor:
         """What multiplies the sample of a window, (level, time, 1, 1), float64.
 
-        lead_days: (time,), inf where no state is known; detail: (level,), `Normalizer.detail` in units of the amplitude; begins: whether it
-        is the first window; conserves: whether it keeps the means of wide cells.
+        days: (time,), since the first frame; detail: (level,), `Normalizer.detail` in units of the amplitude; begins: whether it is the
+        first window; known: whether the first frame is; conserves: whether it keeps the means of wide cells.
         """
         vector = lambda name: np.atleast_1d(np.array(self.config[name], float))  # noqa: E731
-        scale = np.atleast_2d(self.config.lead_scale).T @ hats(lead_days.numpy(), self.config.lead_days)
+        task = "conserve" if conserves else "lead" if known else "free"
+        since = days + torch.inf if conserves and known else days
+        scale = np.atleast_2d(self.config[f"{task}_scale"]).T @ hats(
+            since.numpy(), self.config[f"{task}_days"]
+        )
         if not begins:
             scale = scale * vector("frame_scale")
         share = detail.double().cpu().numpy() / vector("detail_typical")
         by_level = (share ** vector("detail_power")).clip(1 / LARGEST, LARGEST)
-        if conserves:
-            by_level = by_level * np.array(self.config.conserve_scale[0 if begins else 1])
         return torch.tensor(scale * by_level[:, None])[..., None, None]

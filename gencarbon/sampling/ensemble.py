@@ -111,10 +111,8 @@ class Forecast:
             "air_mass": fields["air_mass"],
         }
 
-    def _lead_days(self, k: int) -> Tensor:
-        """Days since the known state of the frames of window k, (time,); inf where there is none."""
-        if self.given.initial is None:
-            return torch.full((self.pipe.frames,), torch.inf)
+    def _days(self, k: int) -> Tensor:
+        """Since the first frame, of the frames of window k, (time,)."""
         return (
             (self.starts[k] + torch.arange(self.pipe.frames)) * self.pipe.grid.step_seconds / SECONDS_PER_DAY
         )
@@ -189,7 +187,8 @@ class Forecast:
 
             noise = lambda draw: member_noise(tuple(x.shape), seed, member, k, draw).to(x)  # noqa: E731
             x = pipe.scheduler.solver(denoise, noise(0), lambda step: noise(1 + step))
-            scale = pipe.scheduler.sample_scale(self._lead_days(k), w["detail"], k == 0, blocks is not None)
+            knows, keeps = self.given.initial is not None, blocks is not None
+            scale = pipe.scheduler.sample_scale(self._days(k), w["detail"], k == 0, knows, keeps)
             x = scale.to(x) * x
         return offset + unit * x, unit
 

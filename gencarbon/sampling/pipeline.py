@@ -129,10 +129,7 @@ class CO2Pipeline(DiffusionPipeline):
                 total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
             shape = {k: v for k, v in part.config.items() if not k.startswith("_")}
             total.update(json.dumps(shape, sort_keys=True).encode())
-        settings = self.scheduler.settings
-        if not self.scheduler.has_amplitudes:  # as before there were any
-            del settings["amplitude_spread"]
-        total.update(json.dumps(settings, sort_keys=True).encode())
+        total.update(json.dumps(self.scheduler.settings, sort_keys=True).encode())
         return total.hexdigest()
 
     def read(
