@@ -67,17 +67,30 @@ def calibrate_command(
         str | None, typer.Option(help="another than the config's: the folder that `gencarbon train` printed")
     ] = None,
 ) -> None:
-    """Fit the spread knob on the validation split and save the checkpoint with it."""
+    """Fit the spread knob on the validation split and save the checkpoint with it. Kill it and run it again: it goes on."""
     from gencarbon.data.checks import refuse_existing
     from gencarbon.data.files import open_dataset
-    from gencarbon.sampling.calibrate import CalibrateConfig, calibrate
+    from gencarbon.sampling.calibrate import calibrate
     from gencarbon.sampling.pipeline import CO2Pipeline
+    from gencarbon.sampling.rounds import Rounds
+    from gencarbon.sampling.settings import CalibrateConfig
 
     settings = CalibrateConfig.load(config)
     refuse_existing(out)
     pipe = CO2Pipeline.from_pretrained(checkpoint or settings.checkpoint)
-    calibrate(pipe, open_dataset(cache_folder() / "data" / settings.data / "validation.zarr"), settings, say)
+    store = open_dataset(cache_folder() / "data" / settings.data / "validation.zarr")
+    of = {
+        "config": settings.model_dump_json(),
+        "checkpoint": pipe.digest,
+        "data": store.attrs.get("config", ""),
+    }
+    rounds = Rounds(out.with_name(out.name + ".rounds.json"), of)  # beside it
+    with bar("dates") as progress:
+        task = progress.add_task("dates", total=settings.dates * (settings.rounds + 2))
+        progress.advance(task, settings.dates * len(rounds.found))
+        calibrate(pipe, store, settings, say, rounds, lambda: progress.advance(task))
     pipe.save_pretrained(out)
+    rounds.forget()
 
 
 @app.command("evaluate")

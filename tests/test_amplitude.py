@@ -6,7 +6,8 @@ from scipy import stats
 
 from gencarbon import NoiseSchedule
 from gencarbon.sampling.amplitude import flat_departure, own_draw, rank_slopes
-from gencarbon.sampling.calibrate import Ratios, adjusted, forecasts_of, spread_to_error
+from gencarbon.sampling.calibrate import adjusted, forecasts_of
+from gencarbon.sampling.spread import Ratios, spread_to_error
 from tests.test_calibrate import config
 from tests.test_generator import wide
 from tests.test_training import store

@@ -9,17 +9,10 @@ from gencarbon import CO2Pipeline, NoiseSchedule, Normalizer
 from gencarbon.data.views import canonical_datasets, widened
 from gencarbon.errors import InputError
 from gencarbon.grid import coarsen_mean
-from gencarbon.sampling.calibrate import (
-    CalibrateConfig,
-    Ratios,
-    adjusted,
-    calibrate,
-    details,
-    forecasts_of,
-    slopes,
-    spread_to_error,
-)
+from gencarbon.sampling.calibrate import adjusted, calibrate, details, forecasts_of, slopes
 from gencarbon.sampling.components import LARGEST
+from gencarbon.sampling.settings import CalibrateConfig
+from gencarbon.sampling.spread import Ratios, spread_to_error
 from gencarbon.sampling.symmetry import equivariance_error
 from tests.test_training import store
 from tests.tiny_model import inputs, tiny_pipeline
@@ -150,7 +143,7 @@ def test_steps_are_as_long_as_the_spread_follows_them(monkeypatch):
     """Spread that grows as a power of its scale, by level, as over weeks of a roll-out: whole steps swing further and further."""
     pipe, effect = tiny_pipeline(steps=2), np.array([1.0, 2.0, 4.0])
 
-    def ratios(cases=None, how=None):
+    def ratios(cases=None, how=None, tick=None):
         scale = np.ones((2, 3)) * pipe.scheduler.config.lead_scale
         found = np.array([[0.7], [0.8]]) * scale**effect
         alone, twice = np.ones(4), np.ones((2, 3))
