@@ -227,6 +227,29 @@ def test_the_first_frame_counts_where_it_is_not_known():
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_later_rows_are_added_and_earlier_ones_stay():
+    """By what frames from the first new row on have, and bit for bit the same knob before it."""
+    pipe = tiny_pipeline(steps=4)
+    rows, days = ((1.0, 2.0, 0.5), (2.0, 1.0, 1.0), (0.9, 0.9, 0.9)), (0.25, 1.0, 2.5)
+    pipe.scheduler = NoiseSchedule(steps=4, lead_scale=rows, lead_days=days, amplitude_spread=(0.1,))
+    before, how = pipe.scheduler.settings, config(extend=True, frames=13, lead_days=(2.0, 3.0))
+    cases = forecasts_of(pipe, store(), how)
+    found = spread_to_error(cases, how)
+    late, all_times = (
+        spread_to_error(cases, config(frames=13, lead_days=d)) for d in ((2.9, 3.0), (2.0, 3.0))
+    )
+    assert np.allclose(found.lead_and_level[1], late.lead_and_level[1], rtol=0.2)
+    assert np.abs(np.log(found.level) - np.log(all_times.level)).max() > 0.02  # which judges all frames
+    calibrate(pipe, store(), how, lambda s: None)
+    now = pipe.scheduler.settings
+    assert {k for k in now if now[k] != before[k]} == {"lead_scale", "lead_days"}
+    assert now["lead_days"] == (0.25, 1.0, 2.0, 3.0) and now["lead_scale"][:2] == rows[:2]
+    between = np.array(rows[1]) + (np.array(rows[2]) - rows[1]) * (1 / 1.5)  # at 2 days
+    wanted = (np.array([between, rows[2]]) / found.lead_and_level).clip(1 / LARGEST, LARGEST)
+    assert np.allclose(now["lead_scale"][2:], wanted)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_scaled_samples_keep_the_means_of_wide_cells():
     pipe, sets = tiny_pipeline(steps=4), canonical_datasets(store(), slice(0, 8))
     pipe.scheduler = NoiseSchedule(steps=4, conserve_scale=((2.0,), (0.5,)), conserve_days=(0.0, 1.0))
@@ -242,7 +265,8 @@ def test_scaled_samples_keep_the_means_of_wide_cells():
         ({"lead_days": (2.0, 1.0)}, "increasing lead_days"),
         ({"lead_days": ()}, r"lead_days\s+Tuple should have at least 1 item"),
         ({"detail": True}, "at least 6 dates"),
-        ({"dates": 6, "detail": True, "task": "free"}, "with the task lead, got free"),
+        ({"dates": 6, "detail": True, "task": "free"}, "with the task lead and no `extend`, got free"),
+        ({"dates": 6, "detail": True, "extend": True}, "with the task lead and no `extend`"),
     ],
 )
 def test_settings_that_cannot_be_fitted_are_refused(changes, match):

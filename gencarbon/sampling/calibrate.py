@@ -90,14 +90,15 @@ def adjusted(
     """A step of the fixed point: every scale over the ratio that it is for, by lead and level to a `power`. detail: of the dates,
     where its power is fitted."""
     c, levels = old.config, np.ones(len(found.level))
-    by_days = hats(config.lead_days, c[f"{config.task}_days"]).T @ (
-        levels * np.atleast_2d(c[f"{config.task}_scale"])
-    )
+    scale, at = f"{config.task}_scale", f"{config.task}_days"
+    rows, days = levels * np.atleast_2d(c[scale]), np.array(c[at])
+    fitted = hats(config.lead_days, days).T @ rows / found.lead_and_level**power
+    stay = config.extend & (days < config.lead_days[0])
     scales = {
-        f"{config.task}_scale": (by_days / found.lead_and_level**power).clip(1 / LARGEST, LARGEST),
-        f"{config.task}_days": np.array(config.lead_days),
+        scale: np.concatenate([rows[stay], fitted.clip(1 / LARGEST, LARGEST)]),
+        at: np.concatenate([days[stay], config.lead_days]),
     }
-    if config.task == "lead":
+    if config.whole:
         by_frame = np.ones(len(found.frame)) * np.array(c.frame_scale)
         tau = levels * np.array(c.amplitude_spread)
         missing = (1 - found.ranks) / rank_slopes(config.members)[1]
@@ -157,7 +158,7 @@ def calibrate(
         say(f"spread-skill {found.overall:.3f}; {shown}")
         if go < config.rounds:
             pipe.scheduler = adjusted(pipe.scheduler, found, config, detail, power)
-            names = (f"{config.task}_scale", *(KNOB if config.task == "lead" else ()))
+            names = (f"{config.task}_scale", *(KNOB if config.whole else ()))
             say("next " + "; ".join(f"{n} {show(pipe.scheduler.config[n])}" for n in names))
     worst, pipe.scheduler = min(tried, key=lambda one: one[0])
     say(f"kept: the worst of these ratios is off by a factor of {worst:.3f}")

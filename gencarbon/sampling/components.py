@@ -21,7 +21,9 @@ LARGEST = 3.0  # of scales by lead, by frame and by detail: a sample further off
 BY_NAME = SAMPLERS | {"one_step": ONE_STEP}
 
 
-def hats(days: Sequence[float] | NDArray[np.floating], nodes: Sequence[float]) -> NDArray[np.float64]:
+def hats(
+    days: Sequence[float] | NDArray[np.floating], nodes: Sequence[float] | NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Weights of linear interpolation from nodes to days, constant beyond the ends: (node, day), which sum to 1 over nodes."""
     return np.stack([np.interp(days, nodes, one) for one in np.eye(len(nodes))])
 

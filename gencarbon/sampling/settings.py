@@ -33,11 +33,21 @@ class CalibrateConfig(Config):
         description="whose scale is fitted: of forecasts from a known state, and all else of the knob with it; of corrections of a coarse "
         "run, where no state is known; or of samples that keep the reference's means over wide cells, where none is either",
     )
+    extend: bool = Field(
+        False,
+        description="keep the rows that the checkpoint has before the first of lead_days and all else of its knob; frames before it do not "
+        "count",
+    )
     detail: bool = Field(
         False,
         description="fit how the spread goes with the fine structure of the refined run; dates over a year are needed",
     )
     seed: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the knob is fitted, not one task's rows alone."""
+        return self.task == "lead" and not self.extend
 
     @model_validator(mode="after")
     def _leads_increase(self) -> CalibrateConfig:
@@ -47,9 +57,9 @@ class CalibrateConfig(Config):
 
     @model_validator(mode="after")
     def _one_task_at_a_time(self) -> CalibrateConfig:
-        if self.detail and self.task != "lead":
+        if self.detail and not self.whole:
             raise ValueError(
-                f"expected `detail` with the task lead, got {self.task}; fit the power of the detail on forecasts, then the other tasks"
+                f"expected `detail` with the task lead and no `extend`, got {self.task}; fit the power of the detail on forecasts, then the rest"
             )
         return self
 

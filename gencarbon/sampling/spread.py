@@ -54,7 +54,10 @@ def spread_to_error(
     """
     variances, squared_errors, off_middle, weights = [], [], [], []
     forecast = cases[0][0][0]
+    step_days = forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
     begin = int(forecast.given.initial is not None)  # what is known is no sample
+    if config.extend:
+        begin = max(begin, int(np.ceil(config.lead_days[0] / step_days - 1e-9)))
     for k, (forecasts, truth) in enumerate(cases):
         members = run_members(forecasts, config.seed + k, range(config.members), torch.get_num_threads())
         co2 = np.stack([made[begin:] for _, made, _ in members])
@@ -72,13 +75,11 @@ def spread_to_error(
     ranks = np.sum(off_middle, 0) / np.sum(weights, 0) / flat_departure(config.members)
     ranks = ranks / by_level ** rank_slopes(config.members)[0]
     tau = np.array(forecast.pipe.scheduler.config.amplitude_spread)
-    settled = (config.task != "lead") | ((tau == 0) & (ranks > 1)) | ((tau >= WIDEST) & (ranks < 1))
-    days = np.arange(begin, config.frames) * forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
-    near = hats(days, config.lead_days)
+    settled = (not config.whole) | ((tau == 0) & (ranks > 1)) | ((tau >= WIDEST) & (ranks < 1))
+    near = hats(np.arange(begin, config.frames) * step_days, config.lead_days)
     at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[begin:]
-    at &= (config.task == "lead") & (
-        np.arange(begin, config.frames) >= forecast.pipe.frames
-    )  # the first window is told by leads
+    later = np.arange(begin, config.frames) >= forecast.pipe.frames  # the first window is told by leads
+    at &= later & config.whole
     v, e = variance.sum(1), squared_error.sum(1)
     return Ratios(
         float(ratio(v.sum(), e.sum())),
