@@ -36,9 +36,9 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setattr(CO2Pipeline, "from_pretrained", classmethod(lambda cls, name: pipe))
     for module in (generator, beginnings):
         monkeypatch.setattr(module, "split_store", lambda data, name: split)
+        monkeypatch.setattr(module, "load_sample", lambda: generator.initial_cases(DATA, "test")[0])
     monkeypatch.setattr("eval.cases.split_store", lambda data, name: split)
     monkeypatch.setattr(generator, "write", lambda model: None)
-    monkeypatch.setattr(generator, "load_sample", lambda: generator.initial_cases(DATA, "test")[0])
     monkeypatch.setattr("gencarbon.baselines.SEARCHED", 1)
     monkeypatch.setattr("gencarbon.baselines.APART_DAYS", 0.25)
     monkeypatch.setattr(rollout, "DAYS", 10)
@@ -101,6 +101,28 @@ def test_every_limit_names_a_figure_and_an_untrained_model_misses(world):
     assert "different task" in result.notes["published"]
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_beginnings_are_a_benchmark_by_themselves(world, quick):
+    """The figures of the shortest case by hand; a known state told to the pipeline would be scored as none."""
+    pipe, _ = world
+    benchmark = load_benchmark("beginnings").model_copy(update={"data": DATA | {"beginning_frames": 9}})
+    result = beginnings.run(benchmark, quick)
+    verdicts = judge(benchmark.limits, result.figures, partial=True)
+    assert {v.name.partition("/")[0] for v in verdicts} == {"downscaling", "correction"}
+    assert len({v.name for v in verdicts}) == len(verdicts)  # none is counted twice
+    assert ("interval/correction/crps/overall/low" in result.figures) != quick
+    json.dumps(result.notes)
+    if quick:
+        sets = generator.initial_cases(DATA, "test")[0]
+        made = pipe(sets["winds"], sets["fluxes"], sets["background"], members=4, seed=0)
+        truth, air = (sets["reference"][name].values[0] for name in ("co2", "air_mass"))
+        error = ((made.co2.values[:, 0].mean(0) - truth) ** 2 * air).sum()
+        variance = (made.co2.values[:, 0].var(0, ddof=1) * air).sum()
+        told = result.figures["correction/spread_skill/first_frame"].value
+        assert told == pytest.approx(np.sqrt(5 / 4 * variance / error))
+        assert result.figures["downscaling/block_mean_error"].value < 1e-9
+
+
 def test_parts_are_remembered_by_all_they_depend_on(monkeypatch, tmp_path):
     monkeypatch.setenv("GENCARBON_CACHE", str(tmp_path))
     monkeypatch.setattr(remember, "CODE", "ab")
@@ -150,7 +172,7 @@ def test_a_score_survives_pickling():
 
 
 def test_the_scores_that_are_told_are_the_shipped_checkpoint_s(monkeypatch):
-    """Its weights and what its knob does where a state is known; the rest of the knob may have been fitted since."""
+    """Its weights and what its knob does where a state is known; the rest of the knob was fitted since, and has a benchmark of its own."""
     result, pipe = (
         json.loads((ROOT / "eval" / "results" / "generator.json").read_text()),
         CO2Pipeline.from_pretrained("hsco2"),
@@ -160,6 +182,8 @@ def test_the_scores_that_are_told_are_the_shipped_checkpoint_s(monkeypatch):
     assert {k: v for k, v in told.items() if k not in later} == {
         k: v for k, v in now.items() if k not in later
     }
+    beside = json.loads((ROOT / "eval" / "results" / "beginnings.json").read_text())
+    assert beside["notes"]["checkpoint_sha256"] == pipe.digest
     monkeypatch.setattr(NoiseSchedule, "settings", told)
     assert result["notes"]["checkpoint_sha256"] == pipe.digest
     met = sum(limit["passed"] for limit in result["limits"])

@@ -74,14 +74,22 @@ def figures(
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures `downscaling/...` and `correction/...`, and notes."""
     like = split_store(data["bias"], data["bias"]["split"])
-    bias = remembered("generator", {"bias": data["bias"], "of": like.attrs["config"]}, lambda: _bias(like))
+    bias_of = {"bias": data["bias"], "of": like.attrs["config"]}
+    bias = remembered("generator", bias_of, lambda: _bias(like))
     frames, members = data["beginning_frames"], data["beginning_members"]
     starts = case_starts({"frames": frames}, store, data["beginning_dates"])
     made: dict[str, Figure] = {}
     for task in RUNS:
         found = []
         for first in track(starts, description=task, console=Console(stderr=True)):
-            key = {"beginning": task, "first": first, "digest": pipe.digest, "seed": seed, "data": data}
+            key = {
+                "beginning": task,
+                "first": first,
+                "digest": pipe.digest,
+                "seed": seed,
+                "data": data,
+                "bias": bias_of,
+            }
             sets = canonical_datasets(store, slice(first, first + frames))
             make = lambda c=sets, t=task, s=seed + first: _date(pipe, c, t, bias, members, s)  # noqa: E731
             found.append(remembered("generator", key, make))
@@ -125,7 +133,7 @@ def _pooled(
 
 
 def _figures(task: str, dates: list[dict[str, Mean]], step_days: float, members: int) -> dict[str, Figure]:
-    """Scores of all levels by span of time and overall, and of all times by level; with intervals, where dates are several."""
+    """Scores of all levels by span of time and overall, and of all times by level; with intervals, unless there is one date."""
     sums = {name: Mean.stack([date[name] for date in dates]) for name in dates[0]}  # (date, time, level)
     frames, levels = (np.arange(n) for n in sums["crps"].total.shape[1:])
     span = np.searchsorted(list(SPANS.values()), frames * step_days - 1e-9)[:, None]
@@ -164,5 +172,5 @@ def _interpolated(sets: dict[str, xr.Dataset]) -> np.ndarray:
 
 def _bias(store: xr.Dataset) -> np.ndarray:
     """Mean error of interpolation, (level, lat, lon) ppm."""
-    parts = [canonical_datasets(store, slice(k, k + 40)) for k in range(0, store.sizes["time"], 40)]
-    return np.mean([(_interpolated(p) - p["reference"].co2.values).mean(0) for p in parts], axis=0)
+    parts = (canonical_datasets(store, slice(k, k + 40)) for k in range(0, store.sizes["time"], 40))
+    return sum((_interpolated(p) - p["reference"].co2.values).sum(0) for p in parts) / store.sizes["time"]

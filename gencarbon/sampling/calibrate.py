@@ -21,7 +21,7 @@ from gencarbon.sampling.given import Array
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.sampling.rounds import Rounds
 from gencarbon.sampling.settings import CalibrateConfig
-from gencarbon.sampling.spread import WIDEST, Case, Ratios, spread_to_error
+from gencarbon.sampling.spread import WIDEST, Case, Ratios, judged_days, spread_to_error
 
 KNOB = (
     "frame_scale",
@@ -49,6 +49,7 @@ def forecasts_of(
             f"calibration needs forecasts that fit into the split and reach every lead, got {config.frames} frames of {step_days:g} days, "
             f"a split of {store.sizes['time']} and leads to {config.lead_days[-1]:g} days; set frames, or fewer leads"
         )
+    judged_days(config, step_days)
     for k in range(config.dates):
         first = round(k * last / max(1, config.dates - 1))
         sets: dict[str, Any] = canonical_datasets(store, slice(first, first + config.frames))
@@ -130,7 +131,8 @@ def calibrate(
     rounds: Rounds | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> NoiseSchedule:
-    """Fits the scales by level, lead, frame of a window and detail, and the members' own amplitudes, and sets them in the pipeline.
+    """Fits the rows of the config's task by lead and level and, where `CalibrateConfig.whole`, scales by frame of a window and detail and the
+    members' own amplitudes, and sets them in the pipeline.
 
     A fixed point, in steps as long as the spread follows them; `rounds` that are there already are not sampled again. `tick` after every
     date of the refined runs and of each round.
@@ -161,7 +163,11 @@ def calibrate(
             names = (f"{config.task}_scale", *(KNOB if config.whole else ()))
             say("next " + "; ".join(f"{n} {show(pipe.scheduler.config[n])}" for n in names))
     worst, pipe.scheduler = min(tried, key=lambda one: one[0])
-    say(f"kept: the worst of these ratios is off by a factor of {worst:.3f}")
+    held = np.isin(pipe.scheduler.config[f"{config.task}_scale"], (LARGEST, 1 / LARGEST)).sum()
+    say(
+        f"kept: the worst of these ratios is off by a factor of {worst:.3f}"
+        + f"; {held} scales are held at their bounds" * bool(held)
+    )
     if pipe.scheduler.config.sampler != "one_step":  # which solves nothing
         solver = pipe.scheduler.solver
         own = [gaussian_moments(solver, s, solver.stochastic * solver.steps).std_ratio for s in SPREADS]

@@ -110,8 +110,8 @@ class NoiseSchedule(SchedulerMixin, ConfigMixin):
         ):
             if len(rows) != len(days):
                 raise InputError(
-                    f"scheduler: expected a row of {task}_scale for each of {task}_days, got {len(rows)} and {len(days)}; fit them with "
-                    "gencarbon calibrate"
+                    f"scheduler: expected a row of {task}_scale for each of {task}_days, got {len(rows)} and {len(days)}; leave both "
+                    "out of its scheduler_config.json and fit them with gencarbon calibrate"
                 )
         default = BY_NAME[sampler]
         given = {"steps": steps, "sigma_max": sigma_max, "sigma_min": sigma_min, "rho": rho}

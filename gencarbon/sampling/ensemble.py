@@ -65,7 +65,7 @@ class Forecast:
 
     @cached_property
     def frame_of_window(self) -> NDArray[np.int64]:
-        """Of every frame, (time,): as which frame of a window it was made; 0 where it was known."""
+        """Of every frame, (time,): as which frame of a window it was made, 0 of the first one, known or not."""
         made = np.zeros(len(self.given.time), np.int64)
         for start in reversed(self.starts):  # the first window that has a frame makes it
             made[start : start + self.pipe.frames] = np.arange(self.pipe.frames)

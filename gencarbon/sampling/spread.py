@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gencarbon.constants import SECONDS_PER_DAY
+from gencarbon.errors import InputError
 from gencarbon.metrics import ensemble_variance, spread_skill_ratio
 from gencarbon.sampling.amplitude import flat_departure, rank_slopes
 from gencarbon.sampling.components import hats
@@ -45,6 +46,20 @@ class Ratios(NamedTuple):
         return float(np.exp(max(abs(np.log(told)))))
 
 
+def judged_days(config: CalibrateConfig, step_days: float) -> Array:
+    """Since the first frame, of the frames that count: (frame,). Raises InputError where no frame is near one of lead_days."""
+    begin = int(config.task == "lead")  # what is known is no sample
+    if config.extend:
+        begin = max(begin, int(np.ceil(config.lead_days[0] / step_days - 1e-9)))
+    days = np.arange(begin, config.frames, dtype=np.float64) * step_days
+    if not days.size or (hats(days, config.lead_days).sum(1) == 0).any():
+        raise InputError(
+            f"calibration needs a frame near each of lead_days, got {list(config.lead_days)} and frames from {begin * step_days:g} to "
+            f"{(config.frames - 1) * step_days:g} days; set frames, or other leads"
+        )
+    return days
+
+
 def spread_to_error(
     cases: list[Case], config: CalibrateConfig, tick: Callable[[], None] = lambda: None
 ) -> Ratios:
@@ -54,10 +69,8 @@ def spread_to_error(
     """
     variances, squared_errors, off_middle, weights = [], [], [], []
     forecast = cases[0][0][0]
-    step_days = forecast.pipe.grid.step_seconds / SECONDS_PER_DAY
-    begin = int(forecast.given.initial is not None)  # what is known is no sample
-    if config.extend:
-        begin = max(begin, int(np.ceil(config.lead_days[0] / step_days - 1e-9)))
+    days = judged_days(config, forecast.pipe.grid.step_seconds / SECONDS_PER_DAY)
+    begin = config.frames - len(days)
     for k, (forecasts, truth) in enumerate(cases):
         members = run_members(forecasts, config.seed + k, range(config.members), torch.get_num_threads())
         co2 = np.stack([made[begin:] for _, made, _ in members])
@@ -76,7 +89,7 @@ def spread_to_error(
     ranks = ranks / by_level ** rank_slopes(config.members)[0]
     tau = np.array(forecast.pipe.scheduler.config.amplitude_spread)
     settled = (not config.whole) | ((tau == 0) & (ranks > 1)) | ((tau >= WIDEST) & (ranks < 1))
-    near = hats(np.arange(begin, config.frames) * step_days, config.lead_days)
+    near = hats(days, config.lead_days)
     at = np.arange(forecast.pipe.frames)[:, None] == forecast.frame_of_window[begin:]
     later = np.arange(begin, config.frames) >= forecast.pipe.frames  # the first window is told by leads
     at &= later & config.whole
