@@ -34,7 +34,7 @@ def world(monkeypatch, tmp_path):
     split.attrs |= {"config": "tiny"}
     pipe.source = "tiny"
     monkeypatch.setattr(CO2Pipeline, "from_pretrained", classmethod(lambda cls, name: pipe))
-    for module in (generator, beginnings):
+    for module in (generator, beginnings, rollout):
         monkeypatch.setattr(module, "split_store", lambda data, name: split)
         monkeypatch.setattr(module, "load_sample", lambda: generator.initial_cases(DATA, "test")[0])
     monkeypatch.setattr("eval.cases.split_store", lambda data, name: split)
@@ -99,6 +99,32 @@ def test_every_limit_names_a_figure_and_an_untrained_model_misses(world):
     } <= result.figures.keys()
     json.dumps(result.notes)
     assert "different task" in result.notes["published"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_year_is_a_benchmark_by_itself(world, quick):
+    """The last days by hand; a coarse run told to the emulator, or a state to the correction, would be scored as none."""
+    pipe, _ = world
+    benchmark = load_benchmark("rollout").model_copy(update={"data": DATA})
+    result = rollout.run(benchmark, quick)
+    verdicts = judge(benchmark.limits, result.figures)
+    assert len({v.name for v in verdicts}) == len(verdicts) == 10
+    json.dumps(result.notes)
+    assert result.notes["checkpoint_sha256"] == pipe.digest
+    if quick:
+        sets = generator.initial_cases(DATA, "test")[0]
+        for kind, told in (
+            ("emulator", {"initial": sets["initial"]}),
+            ("free", {"background": sets["background"]}),
+        ):
+            made = pipe(sets["winds"], sets["fluxes"], **told, members=4, seed=0)
+            truth, air = (sets["reference"][name].values for name in ("co2", "air_mass"))
+            days = np.arange(len(truth)) * 0.25
+            late = days > days[-1] - rollout.LAST
+            error = ((made.co2.values.mean(0) - truth) ** 2 * air)[late].sum()
+            variance = (made.co2.values.var(0, ddof=1) * air)[late].sum()
+            found = result.figures[f"rollout/{kind}/spread_skill_last_month"].value
+            assert found == pytest.approx(np.sqrt(5 / 4 * variance / error))
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -6,17 +6,39 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from rich.table import Table
 
-from eval.benchmark import Figure
+from eval.benchmark import Benchmark, Figure, Result
+from eval.cases import built_as, split_store
 from eval.remember import remembered
 from gencarbon.data.views import canonical_datasets
 from gencarbon.errors import InputError
 from gencarbon.evaluation import accumulate
+from gencarbon.sample_data import load_sample
 from gencarbon.sampling.pipeline import CO2Pipeline
 from gencarbon.scores import Scores
 
 DAYS = 365
 LAST = 30.0  # days at the end that are scored by themselves
+KINDS = {"emulator": "background", "free": "initial"}  # and what it is not told
+
+
+def run(benchmark: Benchmark, quick: bool) -> Result:
+    """This part of the generator's benchmark alone. Quick: the shipped sample, four members."""
+    data, seed = benchmark.data, benchmark.seeds[0]
+    pipe = CO2Pipeline.from_pretrained(data["checkpoint"])
+    if quick:
+        case = load_sample()
+        made = {kind: _figures(f"rollout/{kind}", _scored(pipe, case, kind, 4, seed)) for kind in KINDS}
+        figured, notes = made["emulator"] | made["free"], {}
+    else:
+        store = split_store(data, benchmark.split)
+        figured, notes = figures(pipe, store, data | {"built": built_as(data)}, seed)
+    notes |= {"checkpoint_sha256": pipe.digest, "sampler": pipe.scheduler.settings}
+    table = Table("", *KINDS, title="A roll-out over all of it")
+    for name in sorted({name.split("/", 2)[2] for name in figured}):
+        table.add_row(name, *(f"{figured[f'rollout/{kind}/{name}'].value:.3g}" for kind in KINDS))
+    return Result(figured, table, notes)
 
 
 def figures(
@@ -25,9 +47,11 @@ def figures(
     """Figures `rollout/KIND/...` for KIND `emulator` and `free`, and notes."""
     made: dict[str, Figure] = {}
     year = year_of(store)
-    for kind in ("emulator", "free"):
+    for kind in KINDS:
         key = {"rollout": kind, "digest": pipe.digest, "seed": seed, "data": data}
-        make = lambda kind=kind: _year(pipe, year, kind, data["rollout_members"], seed)  # noqa: E731
+        make = lambda kind=kind: _scored(  # noqa: E731
+            pipe, canonical_datasets(year), kind, data["rollout_members"], seed
+        )
         made |= _figures(f"rollout/{kind}", remembered("generator", key, make))
     return made, {"days": DAYS, "members": data["rollout_members"], "last_days": LAST}
 
@@ -42,11 +66,10 @@ def year_of(store: xr.Dataset) -> xr.Dataset:
     return store.isel(time=slice(frames))
 
 
-def _year(pipe: CO2Pipeline, store: xr.Dataset, kind: str, members: int, seed: int) -> Scores | None:
-    """None where a member is not finite: no score is, then."""
-    sets: dict[str, Any] = canonical_datasets(store)
-    reference = sets.pop("reference")
-    coarse = sets.pop({"emulator": "background", "free": "initial"}[kind])
+def _scored(pipe: CO2Pipeline, sets: dict[str, Any], kind: str, members: int, seed: int) -> Scores | None:
+    """Scores of one run over all frames; None where a member is not finite: no score is, then. sets: of `canonical_datasets`."""
+    sets = dict(sets)
+    reference, coarse = sets.pop("reference"), sets.pop(KINDS[kind])
     ensemble = pipe(**sets, members=members, seed=seed)
     if not np.isfinite(ensemble.co2.values).all():
         return None
@@ -61,7 +84,7 @@ def _figures(place: str, scores: Scores | None) -> dict[str, Figure]:
         made = {f"{place}/{name}": Figure(float("nan"), "1") for name in missing}
         return made | {f"{place}/not_finite": Figure(1.0, "1")}
     ds = scores.to_dataset()
-    last = ds.lead_time.values > DAYS - LAST
+    last = ds.lead_time.values > ds.lead_time.values[-1] - LAST
     late = {
         name: mean.total[:, last].sum() / mean.weight[:, last].sum()
         for name, mean in scores.means.items()
