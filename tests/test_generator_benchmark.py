@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from eval import remember
 from eval.benchmark import judge, load_benchmark
@@ -198,19 +199,36 @@ def test_a_score_survives_pickling():
 
 
 def test_the_scores_that_are_told_are_the_shipped_checkpoint_s(monkeypatch):
-    """Its weights and what its knob does where a state is known; the rest of the knob was fitted since, and has a benchmark of its own."""
-    result, pipe = (
-        json.loads((ROOT / "eval" / "results" / "generator.json").read_text()),
-        CO2Pipeline.from_pretrained("hsco2"),
-    )
-    told, now = result["notes"]["sampler"], pipe.scheduler.settings
-    later = {"free_scale", "free_days", "conserve_scale", "conserve_days"}
-    assert {k: v for k, v in told.items() if k not in later} == {
-        k: v for k, v in now.items() if k not in later
+    """Its weights, and what its knob does to forecasts of 30 days; the rest of the knob was fitted since, and has benchmarks of its own."""
+    read = lambda name: json.loads((ROOT / "eval" / "results" / f"{name}.json").read_text())  # noqa: E731
+    result, pipe = read("generator"), CO2Pipeline.from_pretrained("hsco2")
+    told, now = result["notes"]["sampler"], pipe.scheduler
+    assert {name: read(name)["notes"]["checkpoint_sha256"] for name in ("beginnings", "rollout")} == {
+        "beginnings": pipe.digest,
+        "rollout": pipe.digest,
     }
-    beside = json.loads((ROOT / "eval" / "results" / "beginnings.json").read_text())
-    assert beside["notes"]["checkpoint_sha256"] == pipe.digest
+    of_forecasts = {k: v for k, v in told.items() if not k.startswith(("free_", "conserve_"))}
+    _assert_same_forecasts(NoiseSchedule(**of_forecasts), now, days=30)
+    changed = now.settings | {"lead_scale": (*now.config.lead_scale[:-3], *3 * now.config.lead_scale[-1:])}
+    with pytest.raises(AssertionError):
+        _assert_same_forecasts(NoiseSchedule(**of_forecasts), NoiseSchedule(**changed), days=30)
     monkeypatch.setattr(NoiseSchedule, "settings", told)
     assert result["notes"]["checkpoint_sha256"] == pipe.digest
     met = sum(limit["passed"] for limit in result["limits"])
     assert f"**{met} of {len(result['limits'])} limits met**" in (ROOT / "README.md").read_text()
+
+
+def _assert_same_forecasts(told: NoiseSchedule, now: NoiseSchedule, days: float) -> None:
+    """From a known state, bit for bit: the same draws, multiplied by the same scales and amplitudes, in every window up to `days`."""
+    rows = {f"{task}_{what}" for task in ("lead", "free", "conserve") for what in ("scale", "days")}
+    same = [{k: v for k, v in one.settings.items() if k not in rows} for one in (told, now)]
+    assert same[0] == same[1]
+    since = torch.arange(0, 4 * days + 1) / 4
+    detail = torch.tensor(told.config.detail_typical) * torch.linspace(0.5, 2, 8)
+    for first in range(len(since) - 7):
+        for begins in (True, False):
+            scales = [
+                one.sample_scale(since[first : first + 8], detail, begins, known=True, conserves=False)
+                for one in (told, now)
+            ]
+            assert torch.equal(*scales)
